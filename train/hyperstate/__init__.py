@@ -1,1 +1,1 @@
-"""HyperState: config and state of a run as texts, large objects as records."""
+"""HyperState: config and state of a run as text files, large objects as records."""

@@ -1,4 +1,4 @@
-"""What a run begins with, or goes on from, the same on all of its processes."""
+"""The start of a run, or the point from which it resumes, on all of its processes."""
 
 import json
 from collections.abc import Callable, Iterable
@@ -50,30 +50,29 @@ C = TypeVar("C")
 T = TypeVar("T")
 
 TRIES = 16
-"""How often a reader looks again for what a writer has removed meanwhile."""
+"""How often a reader retries after a writer removed what it was reading."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request(Generic[C]):
-    """What decides which config and which checkpoint a run has."""
+    """The options that determine the config and the checkpoint of a run."""
 
     config_cls: type[C]
     state_cls: type
     path: Place | None
     """A config file, a checkpoint or a folder of them."""
     folders: RunFolders | None
-    """The run's own checkpoints, which come first."""
+    """The run's own checkpoints, which take precedence."""
     key: str
     overrides: list[str]
     ignore_extra: bool
     options: dict[str, object]
-    """All else that the processes of a run have to agree on."""
+    """Other options on which the processes of a run have to agree."""
     ctx: dict[str, Any]
-    """What `Serializable` fields of the config are read with; each process has its own.
-    """
+    """The context for `Serializable` fields of the config; each process has its own."""
 
     def facts(self) -> dict[str, str]:
-        """Return what is to be the same on all processes, by what it is called."""
+        """Return the values that must be equal on all processes, by name."""
         return {
             "config_cls": self.config_cls.__qualname__,
             "the field of its config_cls": _fields_text(self.config_cls),
@@ -89,31 +88,31 @@ class Request(Generic[C]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beginning(Generic[C]):
-    """What was found for a request."""
+    """The result of a request."""
 
     config: C
     stored_config: C | None = None
-    """With which the stored objects were made, where it is not ``config``."""
+    """The config that the stored objects were made with, if it is not ``config``."""
     files: StoredFiles | None = None
-    """The checkpoint to go on from; on the first process alone."""
+    """The checkpoint to resume from; only on the first process."""
     past: tuple[Edit, ...] = ()
-    """The edits up to it; on the first process alone."""
+    """The edits up to it; only on the first process."""
 
     def is_outdated(self) -> bool:
-        """Return whether another checkpoint has taken the place of this one since."""
+        """Return whether another checkpoint has replaced this one since."""
         return is_any(self.files is not None and not self.files.is_current)
 
     def close(self) -> None:
-        """Let go of the folder of the checkpoint."""
+        """Close the folder of the checkpoint."""
         if self.files is not None:
             self.files.close()
 
 
 def shared_beginning(request: Request[C]) -> Beginning[C]:
-    """Return what the first process finds for ``request``, on all processes.
+    """Return the first process's result for ``request``, on all processes.
 
-    The config is the first one's too. Raises ValueError for processes that ask for
-    different things, and what `find_beginning` does.
+    The config is the first one's too. Raises ValueError for processes with different
+    options, and the errors of `find_beginning`.
     """
     if n_processes() == 1:
         return find_beginning(request)
@@ -137,10 +136,10 @@ def shared_beginning(request: Request[C]) -> Beginning[C]:
 
 
 def with_beginning(request: Request[C], act: Callable[[Beginning[C]], T]) -> T:
-    """Return what ``act`` makes of what the run begins with or goes on from.
+    """Return the result of ``act`` for the beginning that ``request`` finds.
 
-    It is called again if another checkpoint took the place of that one meanwhile, and
-    the random generators are as they were if it raises.
+    It is called again if another checkpoint replaced that one in the meantime, and the
+    random generators are reset if it raises.
     """
     for n_more_tries in reversed(range(TRIES)):
         beginning = shared_beginning(request)
@@ -156,7 +155,7 @@ def with_beginning(request: Request[C], act: Callable[[Beginning[C]], T]) -> T:
 
 
 def find_beginning(request: Request[C]) -> Beginning[C]:
-    """Return the newest checkpoint of the run, or what is at the request's path.
+    """Return the newest checkpoint of the run, or the one at the request's path.
 
     Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
     """
@@ -172,13 +171,13 @@ def find_beginning(request: Request[C]) -> Beginning[C]:
             is_current = files is not None and files.is_current
             if is_current or not n_more_tries:
                 raise
-            # Else a run that writes has removed or replaced it.
+            # If it is gone, a running writer has removed or replaced it.
     _warn_of_other_keys(request)
     return Beginning(config=_config_of(request, request.overrides))
 
 
 def _warn_of_other_keys(request: Request[Any]) -> None:
-    """Warn where a run begins in a folder whose checkpoints count something else."""
+    """Warn if a run begins in a folder whose checkpoints count something else."""
     folders = request.folders
     foreign_folders = folders.of_other_keys() if isinstance(folders, Folders) else {}
     for key, folder in foreign_folders.items():
@@ -192,9 +191,9 @@ def _warn_of_other_keys(request: Request[Any]) -> None:
 
 
 def config_before(request: Request[C], beginning: Beginning[C]) -> C | None:
-    """Return what was in force at this state before, None where nothing tells.
+    """Return the config previously in force at this state, None if unknown.
 
-    A run that came to no checkpoint was begun with the words in its history.
+    A run that reached no checkpoint began with the text in its history.
     """
     folders = request.folders
     if beginning.files is not None or not isinstance(folders, Folders):
@@ -252,7 +251,7 @@ def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
     edited = text_before_edit(files)
     is_changed = stored_config != config or edited is not None
     if edited is not None:
-        # What the classes of now cannot read is nothing to compare with.
+        # A text that the current classes cannot read cannot be compared.
         with suppress(ConfigError):
             stored_config = loads(
                 request.config_cls,
@@ -269,19 +268,18 @@ def _going_on(request: Request[C], files: StoredFiles) -> Beginning[C]:
 
 
 def _check_number(request: Request[Any], files: StoredFiles) -> None:
-    """Raise RecordFormatError for a state of a lower number than its folder's.
+    """Raise RecordFormatError for a state with a lower number than its folder's.
 
-    It is of an older checkpoint, and the objects beside it are not; and a run that went
-    on from it would begin there again after each kill, until it has come as far as the
-    folder says. A number that a person raises is honored, and so is what a run only
-    begins with.
+    It is of an older checkpoint than the objects beside it; and a run resumed from it
+    would begin there again after each kill, until it reached the folder's number. A
+    number that the user raised is accepted, and so is one that a run only begins with.
     """
     folders = request.folders
     if folders is None or files.folder.parent != folders.root:
         return
     match = numbered_name(request.key).fullmatch(files.folder.name)
     number = value_in_state(files.tree(STATE), request.key)
-    # A number that is not a field stands in no text.
+    # A number that is not a field is in no text.
     if match is None or type(number) is not int or number >= int(match[1]):
         return
     raise RecordFormatError(
@@ -300,7 +298,7 @@ def _texts(beginning: Beginning[Any], ctx: Ctx) -> tuple[str, str | None]:
 
 
 def _check_alike(request: Request[Any]) -> None:
-    """Raise ValueError on all processes if one asks for something else."""
+    """Raise ValueError on all processes if one has different options."""
     facts = agreed(request.facts)
     of_first: dict[str, str] = json.loads(broadcast_text(json.dumps(facts)))
     agreed(lambda: _compare(facts, of_first))
@@ -317,7 +315,7 @@ def _compare(facts: dict[str, str], of_first: dict[str, str]) -> None:
 
 
 def _first_difference(text: str, text_of_first: str) -> tuple[str, str]:
-    """Return the first lines that differ, or the rest of what is the longer one."""
+    """Return the first lines that differ, or the rest of the longer one."""
     lines = zip_longest(
         text.splitlines(), text_of_first.splitlines(), fillvalue="(no more)"
     )
@@ -325,7 +323,7 @@ def _first_difference(text: str, text_of_first: str) -> tuple[str, str]:
 
 
 def _fields_text(cls: type) -> str:
-    """Return the fields of a config, a line each, without defaults: some are drawn."""
+    """Return the fields of a config, one per line, without random defaults."""
     if not is_struct(_class_of(cls)):
         return ""
     fields = fields_of(cls).values()
@@ -362,7 +360,7 @@ def _source(path: Place | None, folders: RunFolders | None, key: str) -> Place |
 
 
 def _source_in_storage(url: Url, key: str) -> Place | None:
-    """Return what `_source` does, of a URL; an object is a config."""
+    """Return the result of `_source` for a URL; a storage object is a config."""
     if size_at(url) is not None:
         return None
     return url if holds_state(url) else _newest(url, key)

@@ -1,4 +1,4 @@
-"""Markers: what stands in the text of a state for an object in a file beside it."""
+"""Markers: placeholders in the text of a state for objects in files beside it."""
 
 import re
 from collections.abc import Mapping
@@ -10,22 +10,22 @@ from ...records.io.remote.url import Place
 _MARKER = re.compile(r"<blob:([^/\\<>\x00]+)>")
 
 LEGACY_SUFFIX = ".msgpack"
-"""Of the files that HyperState's model wrote."""
+"""The suffix of the files that HyperState's model wrote."""
 
 
 def marker_of(file: str) -> str:
-    """Return what stands for the object in ``file``, a name without folders."""
+    """Return the marker for the object in ``file``, a name without folders."""
     return f"<blob:{file}>"
 
 
 def blob_file(tree: Any) -> str | None:
-    """Return the file that a marker names, None for everything else."""
+    """Return the file that a marker names, None for any other value."""
     match = _MARKER.fullmatch(tree) if isinstance(tree, str) else None
     return match[1] if match else None
 
 
 def has_blobs(tree: Any) -> bool:
-    """Return whether a marker is anywhere in ``tree``."""
+    """Return whether ``tree`` contains a marker anywhere."""
     if isinstance(tree, Mapping):
         return any(map(has_blobs, tree.values()))
     if isinstance(tree, list | tuple):
@@ -44,12 +44,12 @@ def blob_files(tree: Any) -> list[str]:
 
 
 def is_marker(tree: Any) -> bool:
-    """Return whether ``tree`` stands for an object, also as older files write it."""
+    """Return whether ``tree`` is a marker, also in the form of older files."""
     return tree == "<BLOB>" or blob_file(tree) is not None
 
 
 def checked_file(marker: str, path: str, folder: Place) -> str:
-    """Return the file that a marker stands for; older markers leave it to the path."""
+    """Return the file that a marker names; older ones derive it from the path."""
     if marker in ("<BLOB>", "<blob:pickle>"):
         raise RecordFormatError(
             str(folder / "state.ron"),

@@ -1,4 +1,4 @@
-"""Optimizers whose groups follow the config: a schedule, and an edit of a live run."""
+"""Optimizers whose groups follow the config: its schedules, and its live edits."""
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
@@ -24,11 +24,11 @@ from .lazy_fields import value_in_state
 Group = dict[str, Any]
 
 _ENGINE_CHOICES = {"params", "foreach", "fused", "capturable", "differentiable"}
-"""Arguments of torch's optimizers that are about the parameters, and not the step."""
+"""Arguments of torch's optimizers that are about the parameters, not the step."""
 
 
 class BoundOptimizers:
-    """Which keys of which groups have the value of which field of the config."""
+    """Which keys of which groups follow which field of the config."""
 
     def __init__(self) -> None:
         self._bonds: list[Bond] = []
@@ -41,12 +41,12 @@ class BoundOptimizers:
         known_optimizers: Sequence[Any] = (),
         stored_config: Any = None,
     ) -> None:
-        """Let ``paths``, field by key, hold for all groups; set them from ``config``.
+        """Bind ``paths``, field by key, for all groups; set them from ``config``.
 
-        A group alone is found again in the one of ``known_optimizers`` that has it.
-        ``stored_config`` was in force when those were stored, if they were just
-        restored; what else had set a number by then is warned of.
-        Raises ValueError for a key that no group has, or a field that is not a number.
+        A group passed alone is found in one of ``known_optimizers``. ``stored_config``
+        was in force when those were stored, if they were just restored; other numbers
+        than its own cause a warning. Raises ValueError for a key that no group has, or
+        a field that is not a number.
         """
         owner, groups = _place_of(optim, known_optimizers)
         bonds = [Bond(groups, key, path, owner) for key, path in paths.items()]
@@ -59,12 +59,12 @@ class BoundOptimizers:
         self._bonds.extend(bonds)
 
     def update(self, config: Any) -> None:
-        """Give the groups what ``config`` says.
+        """Set the groups from ``config``.
 
-        A group whose field is as it was keeps what it has, whoever set it. If a group
-        refuses its value, none has a new one.
+        A group whose field did not change keeps its value, even if set by hand. If a
+        group refuses its value, none is changed.
         """
-        # Each step of a run comes here, so that signals are not held back meanwhile.
+        # Every step of a run calls this, so signals are not deferred meanwhile.
         transaction = Transaction()
         try:
             _update(self._bonds, config, transaction)
@@ -73,10 +73,10 @@ class BoundOptimizers:
             raise
 
     def edit(self, config: Any, transaction: Transaction) -> None:
-        """Do as `update` for a ``config`` that a person wrote.
+        """Do as `update` for a ``config`` that the user edited.
 
-        Raises ConfigError also for what an optimizer would refuse when it is made, and
-        its step would take without a word.
+        Raises ConfigError also for values that an optimizer's constructor would refuse,
+        and that its step would accept silently.
         """
         before = [bond.value for bond in self._bonds]
         _update(self._bonds, config, transaction)
@@ -92,8 +92,8 @@ class BoundOptimizers:
 class Bond:
     """One key of an optimizer's groups, or of one of them.
 
-    ``groups`` is asked each time: torch puts new groups in the place of the old ones
-    when it loads a state dict, and a group may be added or removed.
+    ``groups`` is called each time, since torch replaces the groups when it loads a
+    state dict, and a group may be added or removed.
     """
 
     def __init__(
@@ -105,9 +105,9 @@ class Bond:
     ) -> None:
         self.groups, self.key, self.path = groups, key, path
         self.owner = owner
-        """The optimizer, if it is known, which tells what it refuses."""
+        """The optimizer, if it is known, which validates values."""
         self.value: Any = None
-        """What the config said last."""
+        """The last value of the config."""
 
     def check(self, config: Any) -> None:
         """Raise ValueError if a group cannot follow ``config``."""
@@ -128,9 +128,9 @@ class Bond:
         return ""
 
     def update(self, config: Any, transaction: Transaction) -> bool:
-        """Give the groups what ``config`` says, unless it said so the last time.
+        """Set the groups from ``config``, unless its value is the last one.
 
-        Return whether it is new. Raises ConfigError if the groups cannot have it.
+        Returns whether it is new. Raises ConfigError if the groups cannot have it.
         """
         value = value_in_state(config, self.path)
         if value == self.value:
@@ -143,13 +143,13 @@ class Bond:
         return True
 
     def hold(self) -> None:
-        """Give the groups what the config said last, whoever set it since."""
-        # Groups are saved by torch too: a number that knows its schedule is bare there.
+        """Set the groups to the config's last value, even if changed since."""
+        # Torch saves groups too: a number with a schedule is stored there without it.
         for group in self.groups():
             self._set(group, _bare(self.value))
 
     def check_range(self) -> None:
-        """Raise ValueError for what an optimizer of one tensor refuses at its step."""
+        """Raise ValueError for a value that a `SimpleOptimizer` refuses at its step."""
         for group in self.groups():
             template = group.get("optimizer")
             if isinstance(template, TensorOptimizer) and dataclasses.is_dataclass(
@@ -199,7 +199,7 @@ def _update(bonds: "Sequence[Bond]", config: Any, transaction: Transaction) -> N
 
 
 def check_as_made(bonds: Iterable[Bond]) -> None:
-    """Raise ConfigError for what optimizers refuse when they are made.
+    """Raise ConfigError for values that optimizers' constructors refuse.
 
     ``bonds`` are those whose values are new, of any optimizers.
     """
@@ -214,7 +214,7 @@ def check_as_made(bonds: Iterable[Bond]) -> None:
 
 
 def _check_group(bond: Bond, group: Group) -> None:
-    """Raise ValueError for what the optimizer of ``group`` refuses when it is made."""
+    """Raise ValueError for values that the constructor of this optimizer refuses."""
     is_ours = isinstance(group.get("optimizer"), TensorOptimizer)
     if is_ours and bond.key == "lr":
         first_rate(group["lr"])
@@ -223,7 +223,7 @@ def _check_group(bond: Bond, group: Group) -> None:
     if f"{cls.__module__}.".startswith("torch.optim."):
         names = signature(cls).parameters.keys() - _ENGINE_CHOICES
         values = {name: _plain(value) for name, value in group.items() if name in names}
-        # Of two dimensions, since Muon takes no other parameter.
+        # Two dimensions, since Muon accepts no other parameter.
         cls([torch.zeros(1, 1, requires_grad=True)], **values)
 
 
@@ -247,14 +247,14 @@ def _plain(value: Any) -> Any:
 
 
 def group_at(optim: Any, index: int) -> list[Group]:
-    """Return the group of ``optim`` in this place, in a list; none if it is gone."""
+    """Return a list with ``optim``'s group at this index; empty if it is gone."""
     return list(optim.param_groups[index : index + 1])
 
 
 def _place_of(
     optim: Any, known_optimizers: Iterable[Any]
 ) -> tuple[Any, Callable[[], list[Group]]]:
-    """Return the optimizer, None if unknown, and what returns the groups meant."""
+    """Return the optimizer, None if unknown, and a function that returns the groups."""
     if isinstance(optim, dict):
         for owner in known_optimizers:
             for index, group in enumerate(owner.param_groups):
@@ -270,9 +270,9 @@ def _place_of(
 
 
 def _warn_of_schedulers(bonds: Iterable[Bond]) -> None:
-    """Warn of a rate that has just been set, and that a scheduler sets again."""
+    """Warn about a rate that has just been set, and that a scheduler sets again."""
     for bond in bonds:
-        # Schedulers of torch leave this key; one that reacts to a loss does not, and
+        # Torch's schedulers set this key; one that reacts to a loss does not, and
         # reduces whatever rate it finds.
         if bond.key == "lr" and any("initial_lr" in group for group in bond.groups()):
             warn_user(
@@ -288,13 +288,13 @@ def _warn_of_schedulers(bonds: Iterable[Bond]) -> None:
 def _warn_of_other_numbers(
     bonds: Iterable[Bond], stored_config: Any, config: Any
 ) -> None:
-    """Warn of restored numbers that are not those of a field that stays as it was.
+    """Warn about restored numbers that differ from an unchanged field.
 
     The run that stored them would have kept them until the field changes.
     """
     for bond in bonds:
         before, now = (value_in_state(c, bond.path) for c in (stored_config, config))
-        # The next step of a schedule replaces what anybody set.
+        # The next step of a schedule replaces a number set by hand.
         if before != now or schedule_text(before) is not None:
             continue
         for group in bond.groups():
@@ -312,7 +312,7 @@ def _warn_of_other_numbers(
 
 
 def _as_stored(current: Any, number: Any) -> Any:
-    """Return ``number`` as a group that has ``current`` would hold it."""
+    """Return ``number`` in the form that a group with ``current`` would hold."""
     if isinstance(current, torch.Tensor):
         return torch.full_like(current, number).item()
     return [*number] if isinstance(current, list) else number

@@ -1,4 +1,4 @@
-"""What a changed config would make, held beside what a checkpoint brings back."""
+"""Effects of a changed config, compared with what a checkpoint restores."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,7 +36,7 @@ def check_change(
     """Compare what a run would begin with now with the stored objects.
 
     ``files`` are those of the objects by path. Raises RecordMismatchError for a module
-    of other hyperparameters, unless ``is_allowed``; warns of an optimizer's.
+    with other hyperparameters, unless ``is_allowed``; warns about an optimizer's.
     """
     kinds = {path: _kind(stored_files, file, path) for path, file in files.items()}
     with restored_generators():
@@ -74,7 +74,7 @@ def _check_module(
 def _warn_of_optimizer(
     path: str, optimizer_before: object, optimizer: torch.optim.Optimizer
 ) -> None:
-    """Warn of what the change of the config would change, and a resume does not."""
+    """Warn about effects of a config change that a resumed run does not have."""
     groups = zip(
         getattr(optimizer_before, "param_groups", ()),
         optimizer.param_groups,

@@ -1,7 +1,7 @@
 """digests.txt: which records a HyperState checkpoint was saved with.
 
-The texts beside them are there to be edited, and so cannot say it; a record cannot
-hold its own digest. The file reads like that of ``sha256sum``.
+The text files beside it are there to be edited, and so cannot contain them; a record
+cannot hold its own digest. The file has the format of ``sha256sum``.
 """
 
 from collections.abc import Mapping
@@ -24,15 +24,15 @@ def write_digests(folder: Place, digests: Mapping[str, str]) -> None:
 
 
 def read_digests(files: StoredFiles) -> dict[str, str]:
-    """Return the digests among ``files``; none of a checkpoint older than they.
+    """Return the digests among ``files``; empty for older checkpoints.
 
-    RecordFormatError for a file of something else, or an empty one.
+    RecordFormatError for a file with other content, or an empty one.
     """
     if not files.has(FILE):
         return {}
     try:
         text = files.data(FILE, MOST_BYTES)[:MOST_BYTES].decode()
-        # A file that was cut off would pass for one whose lines were removed.
+        # A truncated file would look like one whose lines were removed.
         if not text.startswith("#"):
             raise ValueError("the first line is not a comment")
         pairs = [
@@ -51,7 +51,7 @@ def read_digests(files: StoredFiles) -> dict[str, str]:
 
 
 def check_digest(files: StoredFiles, name: str, digests: Mapping[str, str]) -> None:
-    """Raise RecordFormatError if the file ``name`` is whole, and not what was saved."""
+    """Raise RecordFormatError if the file ``name`` is not what was saved."""
     expected = digests.get(name)
     if expected is None or digest_of(files.readable(name)) == expected:
         return

@@ -1,4 +1,4 @@
-"""What a state says about how its fields are stored: Blob and Lazy."""
+"""Marks in a state for how its fields are stored: Blob and Lazy."""
 
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
@@ -8,7 +8,7 @@ T = TypeVar("T")
 
 
 class _Mark:
-    """Says that a field is stored as a record of its own."""
+    """Marks a field that is stored as a record of its own."""
 
     def __repr__(self) -> str:
         return "blob"
@@ -17,7 +17,7 @@ class _Mark:
 MARK = _Mark()
 
 Blob = Annotated[T, MARK]
-"""``Blob[T]`` is a ``T`` that is stored as a record file, and not in the text.
+"""A ``Blob[T]`` is a ``T`` that is stored in a record file, not in the text.
 
 Tensors, arrays, modules, optimizers and the like always are; large plain data may be.
 """
@@ -33,15 +33,15 @@ def is_blob_field(annotation: object) -> bool:
 
 
 class Lazy:
-    """Base of states whose stored objects are read when they are first touched.
+    """Base of states whose stored objects are read on first access.
 
     A restored instance is filled without calling ``__init__``; the ``__post_init__`` of
-    a dataclass is called, and what it touches is read. A copy, or a pickle, is one of
-    all fields, which are read for it.
+    a dataclass is called, and what it accesses is read. A copy or a pickle reads all
+    fields.
     """
 
     def __getattribute__(self, name: str) -> Any:
-        # Not __getattr__: the default of a field would be found on the class.
+        # Not __getattr__, since the default of a field would be found on the class.
         attributes: dict[str, Any] = object.__getattribute__(self, "__dict__")
         pending = attributes.get(PENDING)
         if pending and name in pending:
@@ -58,11 +58,11 @@ class Lazy:
 
     def __getstate__(self) -> dict[str, Any]:
         attributes: dict[str, Any] = object.__getattribute__(self, "__dict__")
-        # Two states that share what is pending would take it from each other.
+        # Two states with the same pending fields would take them from each other.
         for name in [*attributes.get(PENDING, ())]:
             getattr(self, name)
         return {name: v for name, v in attributes.items() if name != PENDING}
 
 
 PENDING = "_burnish_pending"
-"""Where a lazy instance keeps the fields that were not touched yet."""
+"""The attribute in which a lazy instance keeps its unread fields."""

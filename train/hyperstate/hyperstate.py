@@ -73,10 +73,10 @@ S = TypeVar("S")
 
 
 class HyperState(Generic[C, S]):
-    """The config and the state of a training run; `step` keeps both.
+    """The config and the state of a training run; `step` saves both.
 
-    Make one with `load`. ``config`` is immutable data whose schedules follow the
-    state; ``state`` is yours to change.
+    Make one with `load`. ``config`` is immutable data whose schedules follow the state;
+    ``state`` is yours to change.
     """
 
     def __init__(
@@ -157,45 +157,49 @@ class HyperState(Generic[C, S]):
         on_signal: int | None = None,
         progress: Progress | None = None,
     ) -> "HyperState[C, S]":
-        """Return the newest checkpoint in ``checkpoint_dir``, or a run that begins.
+        """Return the newest checkpoint in ``checkpoint_dir``, or start a run.
 
-        A run begins with the config in ``path`` and ``initial_state(config)``; with
-        ``(config, ctx)`` if it takes two. ``path`` may be a checkpoint too, which
-        stays as it is. ``checkpoint_key`` is the path of the int in the state that
-        names checkpoints ("step"). ``overrides`` (``"optimizer.lr=0.1"``) hold for
-        begun and resumed runs alike; ``ignore_extra`` drops stored fields that the
-        classes do not have. The newest ``keep_last`` stay (None: all); `step`
-        writes at each multiple of ``every``; with ``rng`` the random generators are
-        kept too.
-        Modules and optimizers of a resumed run are those that were stored: an
-        override, or an edit of the stored config, under which the run would begin with
-        a module of other hyperparameters is an error; one that would change an
-        optimizer is a warning.
+        A run starts with the config in ``path`` and ``initial_state(config)``; with
+        ``(config, ctx)`` if it takes two. ``path`` may be a checkpoint too, which is
+        not changed. ``checkpoint_key`` is the path of the int in the state that numbers
+        checkpoints ("step"). ``overrides`` (``"optimizer.lr=0.1"``) apply to new and
+        resumed runs alike; ``ignore_extra`` drops stored fields that the classes do not
+        have.
+
+        The newest ``keep_last`` checkpoints are kept (None: all); `step` writes at each
+        multiple of ``every``; with ``rng`` the random generators are saved too.
+
+        Modules and optimizers of a resumed run are the stored ones: an override, or an
+        edit of the stored config, that would give a module other hyperparameters is an
+        error; one that would change an optimizer is a warning.
         ``hyperparameters="ignore"`` permits it, and fills such modules, and those that
-        no longer share what they did.
-        Fields that are marked as editable may be changed while the run goes on, in
-        the config at the top of ``checkpoint_dir``; ``on_edit(config, changes)`` is
-        called then, and what it raises refuses the change. With several processes the
-        file is looked at every ``edit_every`` numbers of the state; the first process
-        reads what the others get, and all return or raise the same.
-        ``only`` and ``exclude`` are patterns of the paths that are saved of modules, or
-        such patterns by the path of a module in the state, and ``unchanged="link"``
-        writes no tensor again that the checkpoint before has, as `Checkpoints` does; a
-        module of which something was left out is made by ``initial_state`` when the run
-        goes on, and filled.
+        no longer share the same tensors.
+
+        Fields marked as editable may be changed while the run is running, in the config
+        at the top of ``checkpoint_dir``; ``on_edit(config, changes)`` is called then,
+        and any error it raises refuses the change. With several processes the file is
+        checked every ``edit_every`` numbers of the state; the first process reads for
+        all, and all return or raise the same.
+
+        ``only`` and ``exclude`` are patterns of the paths of modules to save, or such
+        patterns by the path of a module in the state, and ``unchanged="link"`` does not
+        write tensors again that the previous checkpoint has, as `Checkpoints` does; a
+        module that was saved in part is made by ``initial_state`` when the run resumes,
+        and filled.
+
         With ``wait=False`` a save copies the state, and a thread writes the copy while
-        the run goes on, as `Checkpoints` does, with ``snapshot="lazy"`` and
-        ``staging`` too; `wait` raises what went wrong, `report` says what was copied.
-        ``on_signal=signal.SIGTERM`` notes that signal: the next `step` keeps a
+        the run continues, as `Checkpoints` does, also with ``snapshot="lazy"`` and
+        ``staging``; `wait` raises the errors of saves, `report` describes the copies.
+        ``on_signal=signal.SIGTERM`` handles that signal: the next `step` saves a
         checkpoint, whatever ``every`` is, waits for it, and ends the program with
-        SystemExit.
-        ``progress`` is called by saves, as that of `Checkpoints` is; what is restored
-        is read when it is first touched, and not told of.
-        ``path`` and ``checkpoint_dir`` may be URLs that fsspec knows; no config is
-        edited there, and no file is shared.
-        Raises ConfigError, RecordError, or FileNotFoundError, naming file and field.
+        SystemExit. ``progress`` is called by saves, as that of `Checkpoints` is;
+        objects are restored on first access, without progress.
+
+        ``path`` and ``checkpoint_dir`` may be URLs that fsspec supports; no config is
+        edited there, and no file is shared. Raises ConfigError, RecordError, or
+        FileNotFoundError, naming file and field.
         """
-        # What says which messages follow: the processes of a run compare it.
+        # These decide which messages follow, so the processes of a run compare them.
         compared_options: dict[str, Any] = {
             "keep_last": keep_last,
             "every": every,
@@ -235,7 +239,8 @@ class HyperState(Generic[C, S]):
                 options={**compared_options, "edit_every": edit_every},
                 ctx=context,
             )
-            # Else the first save says that there is no folder, when a step is lost.
+            # Otherwise the first save would report a missing folder, after a step is
+            # lost.
             if isinstance(root, Path) and is_writer():
                 attempt.enter_context(made_folder(root))
             return request
@@ -268,20 +273,20 @@ class HyperState(Generic[C, S]):
 
     @property
     def config(self) -> C:
-        """The config, its scheduled numbers as the state asked for at the last step."""
+        """The config, with its scheduled numbers as of the last step."""
         return self._config
 
     @property
     def origin(self) -> Place | None:
-        """The checkpoint that the run went on from; None if it began."""
+        """The checkpoint from which the run resumed; None for a new run."""
         return self._origin
 
     def step(self) -> None:
-        """Take over edits, bring schedules up to the state, and keep a checkpoint.
+        """Apply edits, update schedules from the state, and save a checkpoint.
 
-        A checkpoint of the same number is replaced. If writing fails, the ones that
-        were there stay. An edit that does not fit is refused, and never raises.
-        SystemExit once the signal of ``on_signal`` has come and the checkpoint is kept.
+        A checkpoint with the same number is replaced. If writing fails, existing
+        checkpoints stay. An invalid edit is refused, and never raises. SystemExit once
+        the signal of ``on_signal`` was received and the checkpoint is saved.
         """
         self._restored_config = None
         if self._edits is not None:
@@ -298,9 +303,9 @@ class HyperState(Generic[C, S]):
 
     @leaving_nothing_open
     def save(self) -> Place:
-        """Write the checkpoint of the state as it is now, and return its folder.
+        """Write a checkpoint of the current state, and return its folder.
 
-        Where saves are not waited for, the folder is there after `wait`.
+        With background saves, the folder exists after `wait`.
         """
         folders = self._folders
         if folders is None:
@@ -355,20 +360,20 @@ class HyperState(Generic[C, S]):
         )
 
     def wait(self) -> None:
-        """Return once the last save is on the disk; raise its error, if that is new."""
+        """Return once the last save is on disk; raise its error once."""
         self._saves.finish()
 
     @property
     def report(self) -> SnapshotReport | None:
-        """What the last save copied, and for how long it held up steps; None at first.
+        """Report what the last save copied and how long it blocked; None at first.
 
-        For saves that nobody waits for.
+        For background saves.
         """
         return self._saves.report
 
     def _write(self, new_folder: NewFolder, files: StateFiles) -> None:
-        """Write a checkpoint, or begin to, if saves are not waited for."""
-        # Others would read what the first process has not written yet.
+        """Write a checkpoint, or start to if saves run in the background."""
+        # Other processes would read what the first one has not written yet.
         if self._wait or n_processes() > 1:
             self._commit(new_folder, files)
             return
@@ -381,7 +386,7 @@ class HyperState(Generic[C, S]):
         self._saves.begin([*records.values()], write, new_folder.folders.root)
 
     def _write_together(self, new_folder: NewFolder, files: StateFiles) -> None:
-        """Write a checkpoint with all processes, or begin to."""
+        """Write a checkpoint with all processes, or start to."""
         parts = [part_of(file, value) for file, value in files.values.items()]
         shared = SharedParts.planned(parts, lambda part: files.shared[part.name]())
         unshared = agreed(lambda: dict(files.records) if is_writer() else {})
@@ -408,7 +413,7 @@ class HyperState(Generic[C, S]):
         self._saves.begin(save.records, with_all_processes(write), root)
 
     def _commit(self, new_folder: NewFolder, files: StateFiles) -> None:
-        """Write a checkpoint; once it is there, retire the older ones."""
+        """Write a checkpoint; once it exists, remove the older ones."""
         with new_folder.opened() as scratch:
             files.write(scratch, self._progress, save=self._saver(new_folder))
         self._retire(new_folder, files)
@@ -420,7 +425,7 @@ class HyperState(Generic[C, S]):
     def _saver(
         self, new_folder: NewFolder
     ) -> Callable[[WritableRecord, Place], None] | None:
-        """Return what writes a record beside links to the checkpoint before."""
+        """Return what writes a record with links to the previous checkpoint."""
         folders = new_folder.folders
         if not self._links.is_on or not isinstance(folders, Folders):
             return None
@@ -435,20 +440,20 @@ class HyperState(Generic[C, S]):
 
     @property
     def edits(self) -> tuple[Edit, ...]:
-        """What was edited up to now, and where the run began or went on.
+        """The edits so far, and where the run began or resumed.
 
-        With several processes the first one knows.
+        With several processes only the first one knows.
         """
         return () if self._edits is None else self._edits.edits
 
     def bind_optimizer(
         self, optim: "torch.optim.Optimizer | dict[str, Any]", /, **paths: str
     ) -> None:
-        """Let keys of the groups of ``optim`` follow fields of the config from now on.
+        """Let keys of the groups of ``optim`` follow fields of the config.
 
-        ``run.bind_optimizer(run.state.optim, lr="optimizer.lr")`` sets them now, and
-        at each `step` in which a schedule or an edit changes the field; groups that
-        are added later follow then, too. One of its ``param_groups`` may follow alone.
+        ``run.bind_optimizer(run.state.optim, lr="optimizer.lr")`` sets them now, and at
+        each `step` in which a schedule or an edit changes the field; groups that are
+        added later follow then, too. One of its ``param_groups`` may follow alone.
         Raises ValueError for a key or a path that leads to no number.
         """
         optimizers = [o for o in objects_in(self.state) if hasattr(o, "param_groups")]
@@ -459,7 +464,7 @@ class HyperState(Generic[C, S]):
         return f"HyperState(config={self._config!r}, state={self.state!r})"
 
     def _resume(self, files: StoredFiles | None, stored_config: C | None) -> None:
-        """Go on where ``files`` stand, with their random numbers; or just begin."""
+        """Resume from ``files``, with their random numbers; or start the run."""
         if files is not None:
             self._origin = files.folder
             self._restored_config = (
@@ -475,7 +480,7 @@ class HyperState(Generic[C, S]):
         every: int,
         on_edit: OnEdit | None,
     ) -> None:
-        """Have the config at the top of the run's folder followed, if it may be."""
+        """Watch the config at the top of the run's folder, if it may be edited."""
         if self._folders is None or not editable_paths(type(self._source)):
             return
         if not isinstance(self._folders, Folders):
@@ -505,7 +510,7 @@ class HyperState(Generic[C, S]):
         )
 
     def _take(self, config: C, transaction: Transaction) -> None:
-        """Put ``config`` in force."""
+        """Make ``config`` the current one."""
         before = self._source, self._is_scheduled, self._config
 
         def put_back() -> None:
@@ -549,7 +554,7 @@ def _check_functions(initial_state: object, on_edit: object) -> None:
             "initial_state must be a function that returns the state for a config, "
             f"got {short_repr(initial_state)}"
         )
-    # A function that cannot be called would refuse each edit while the run goes on.
+    # A function that cannot be called would refuse every edit later.
     if on_edit is not None and not (callable(on_edit) and takes(on_edit, 2)):
         raise TypeError(
             "on_edit must be a function of (config, changes), got "
@@ -562,7 +567,7 @@ def _folders(
 ) -> RunFolders | None:
     if checkpoint_dir is None:
         return None
-    # A run that changes its directory goes on with the same checkpoints.
+    # A run that changes its working directory keeps the same checkpoints.
     root = path_or_url(checkpoint_dir)
     join_saves(root)
     return state_folders(root, key)

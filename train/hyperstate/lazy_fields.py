@@ -1,4 +1,4 @@
-"""Fields that are restored when they are first touched."""
+"""Fields that are restored on first access."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -14,35 +14,35 @@ from .stored_files import StoredFiles
 
 @dataclass(slots=True)
 class Origin:
-    """The checkpoint that a state was restored from."""
+    """The checkpoint from which a state was restored."""
 
     files: StoredFiles
-    """Its records; those of a newer checkpoint that has them take their place."""
+    """Its records; replaced by those of a newer checkpoint that has them."""
     made: dict[str, Any] = field(default_factory=dict[str, Any])
     """The objects that were restored, by file."""
     digests: Mapping[str, str] = field(default_factory=dict[str, str])
-    """Of the records that were saved, by file; they go with the files."""
+    """Digests of the records that were saved, by file; they move with the files."""
     has_moved: bool = False
-    """Whether objects have other paths than those under which records name them."""
+    """Whether objects have other paths than those that records name."""
 
 
 @dataclass(slots=True)
 class Deferred:
-    """A field of a lazy state that nobody has touched yet."""
+    """A field of a lazy state that was not accessed yet."""
 
     load: Callable[[], Any]
     tree: Any
-    """As it stands in the text, with its markers."""
+    """Its value in the text, with its markers."""
     origin: Origin
 
     @property
     def is_made(self) -> bool:
-        """Whether something else needed what the field holds: it may have changed."""
+        """Whether another object used the field's value, which may have changed it."""
         return any(file in self.origin.made for file in self.files())
 
     @property
     def is_in_shares(self) -> bool:
-        """Whether several processes wrote it together: it lies in a folder."""
+        """Whether several processes wrote it together, into a folder."""
         return any(map(self.origin.files.is_folder, self.files()))
 
     def files(self) -> list[str]:
@@ -51,7 +51,7 @@ class Deferred:
 
 
 class View:
-    """The state as ``deserialize`` sees it: fields are restored when touched."""
+    """The state as ``deserialize`` sees it: fields are restored on access."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class View:
 
 
 def value_in_state(state: Any, path: str) -> Any:
-    """Return what stands at ``path``, by attributes and items; None if nothing does."""
+    """Return the value at ``path``, by attributes and items; None if absent."""
     node = state
     for name in _parts(path):
         if isinstance(node, Mapping):

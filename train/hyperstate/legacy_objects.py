@@ -1,4 +1,4 @@
-"""Objects in checkpoints of the older HyperState: MessagePack with arrays in it."""
+"""Objects in checkpoints of the older HyperState: MessagePack with arrays."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Edits of the config of a run that goes on, on all of its processes at once."""
+"""Edits of the config of a running run, on all of its processes together."""
 
 import json
 from collections.abc import Callable
@@ -18,22 +18,22 @@ from ...records.processes.messages import broadcast_text, is_any, n_processes
 C = TypeVar("C")
 
 Take = Callable[[C, Transaction], object]
-"""Puts a config in force; the transaction gets what puts the one of now back."""
+"""Makes a config the current one; the transaction gets the function that undoes it."""
 
 OnEdit = Callable[[Any, tuple[Change, ...]], object]
-"""Is called with the config that is in force from now on, and what is new in it."""
+"""Called with the config that is now in force, and its changes."""
 
 
 class _RefusedError(Exception):
-    """A process refuses an edit: this one with a text, without one another."""
+    """A process refuses an edit: with a text in this one, without in another."""
 
 
 class LiveEdits(Generic[C]):
-    """Looks for edits, makes them or takes them back, and has them noted.
+    """Finds edits, applies or undoes them, and has them recorded.
 
     ``live`` is on the first process alone. There, and with one process, each `look`
-    is one at the file; several processes decide together every ``every`` numbers.
-    ``annotate`` is asked, when all is made, what a change is noted as.
+    reads the file; several processes decide together every ``every`` numbers.
+    ``annotate`` is called, after everything is applied, for the annotation of a change.
     """
 
     def __init__(
@@ -53,19 +53,19 @@ class LiveEdits(Generic[C]):
 
     @property
     def edits(self) -> tuple[Edit, ...]:
-        """What happened to the config up to now; on the first process alone."""
+        """The history of the config so far; only on the first process."""
         return () if self._live is None else tuple(self._live.history.edits)
 
     @property
     def known_edits(self) -> tuple[Edit, ...] | None:
-        """What happened up to now; None where another process knows it."""
+        """The history so far; None where another process has it."""
         return None if self._live is None else self.edits
 
     def look(self, number: Callable[[], int], config: C, take: Take[C]) -> None:
-        """Let ``take`` have the next config if ``config`` was edited.
+        """Call ``take`` with the next config if ``config`` was edited.
 
-        What ``take`` or ``on_edit`` raises refuses the edit, and all is put back. So
-        it is by an interrupt, and the next look meets the edit again.
+        Any error of ``take`` or ``on_edit`` refuses the edit and undoes it. An
+        interrupt undoes it too, and the next look finds the edit again.
         """
         try:
             if self._n_processes > 1:
@@ -80,7 +80,7 @@ class LiveEdits(Generic[C]):
             raise
 
     def _shared(self, number: int) -> Proposal | None:
-        """Return what the first process proposes, where it is time to ask it."""
+        """Return the first process's proposal, when it is time to ask."""
         # Counted by the state, so that a resumed run looks at the same steps.
         turn = number // self._every
         if turn == self._turn:
@@ -107,14 +107,14 @@ class LiveEdits(Generic[C]):
         take: Take[C],
         transaction: Transaction,
     ) -> None:
-        """Make the edit on all processes. _RefusedError if one of them refuses it."""
+        """Apply the edit on all processes. _RefusedError if one of them refuses it."""
         edited, problem = config, ""
         try:
             edited = apply_changes(config, proposal.changes, self._ctx)
             take(edited, transaction)
             if self._on_edit is not None and proposal.changes:
                 self._on_edit(edited, proposal.changes)
-        except Exception as error:  # a user's class may raise anything
+        except Exception as error:  # a user-defined class may raise anything
             raise_of_signal(error)
             problem = error_text(error)
         if is_any(bool(problem)):

@@ -1,4 +1,4 @@
-"""A state read from its file, where no run is: to look at, to test, to export."""
+"""A state read from its file, outside of a run: to inspect, to test, to export."""
 
 import errno
 import os
@@ -25,17 +25,17 @@ def load_state(
 ) -> S:
     """Return the state in ``file``, a ``state.ron`` or the folder of a checkpoint.
 
-    ``ctx`` is what `Serializable.deserialize` gets, beside "state": most often
+    ``ctx`` is passed to `Serializable.deserialize`, beside "state": usually
     ``{"config": config}``. The records beside the file are read and verified, and the
-    random generators of the program stay where they are. ``ignore_extra`` drops stored
-    fields that ``cls`` does not have; ``hyperparameters`` is that of `HyperState.load`.
-    Raises RecordMismatchError for an object that only a program can make, ConfigError,
+    program's random generators do not change. ``ignore_extra`` drops stored fields that
+    ``cls`` does not have; ``hyperparameters`` is that of `HyperState.load`. Raises
+    RecordMismatchError for an object that only the program can make, ConfigError,
     RecordError or FileNotFoundError, naming file and field.
     """
     text = _state_file(place_named(file))
     context = dict(ctx or {})
     return read_state(
-        # What is lazy is read later, wherever the program is then.
+        # Lazy fields are read later, when the working directory may be another.
         StoredFiles(path_or_url(text.parent)),
         cls,
         context.get("config"),
@@ -48,7 +48,7 @@ def load_state(
 
 
 def _state_file(place: Place) -> Place:
-    """Return the text of the state at ``place``. FileNotFoundError if none is there."""
+    """Return the text of the state at ``place``. FileNotFoundError if it is missing."""
     if isinstance(place, Url):
         url = place if size_at(place) is not None else place / STATE
         check_texts(StoredFiles(url.parent), url.name)

@@ -1,8 +1,8 @@
-"""Where the objects of a state stood when they were saved, and where rules put them.
+"""The paths of a state's objects when they were saved, and after upgrades.
 
-Objects name each other by path: an optimizer the modules that it steps, a module those
-with which it shares tensors. A newer class may have other names, and even the old ones
-for other objects, so that the file tells which object a name was of.
+Objects refer to each other by path: an optimizer to the modules that it steps, a module
+to those with which it shares tensors. A newer class may have other names, and even the
+old names for other objects, so the file identifies the object of a name.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,7 +18,7 @@ Files = Mapping[str, str]
 
 
 def marked_files(tree: object, path: str = "") -> dict[str, str]:
-    """Return the file that each marker in the text of a state names, by its path."""
+    """Return the files that markers in the text of a state name, by path."""
     if is_dict(tree):
         below = [(child(path, key), item) for key, item in tree.items()]
     elif is_items(tree):
@@ -31,13 +31,13 @@ def marked_files(tree: object, path: str = "") -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class MovedObjects:
-    """The paths that objects were saved under, and have in the state of now."""
+    """The paths of objects when they were saved, and in the current state."""
 
     saved: Files
     now: Files
 
     def path_now(self, path: str) -> str:
-        """Return where the object that was saved at ``path`` stands now.
+        """Return the current path of the object that was saved at ``path``.
 
         A name that no path has, if rules removed it: another may be at ``path``.
         """
@@ -52,7 +52,7 @@ class MovedObjects:
         return any(self.path_now(path) != path for path in self.saved)
 
     def carry(self, facts: Mapping[str, Any]) -> dict[str, Any]:
-        """Return what a record says of its object, other objects by their new paths."""
+        """Return a record's metadata, with the new paths of other objects."""
         carried, about, ties = dict(facts), facts.get("about"), facts.get("ties")
         if isinstance(about, Mapping):
             carried["about"] = _carried_binding(about, self.path_now)
@@ -84,9 +84,9 @@ def _carried_binding(
 
 
 def _carried_name(name: Any, path_now: Callable[[str], str]) -> Any:
-    """Return a pair of an object's path and one in it, the first as it is now.
+    """Return a pair of an object's path and one in it, the first updated.
 
-    A file may hold anything else, which whoever reads it refuses.
+    A file may hold anything else, which its reader refuses.
     """
     if isinstance(name, list) and len(name) == 2 and isinstance(name[0], str):
         return [path_now(name[0]), name[1]]

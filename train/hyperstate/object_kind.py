@@ -1,4 +1,4 @@
-"""ObjectKind: how objects of one kind are told in a file, and come to be again."""
+"""ObjectKind: how objects of one kind are described in a file, and restored."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
@@ -15,7 +15,7 @@ from ..checkpoints.param_names import STATE_KEY
 from .stored_files import StoredFiles
 
 KEY = STATE_KEY
-"""Where a record's metadata says what kind of object it is of."""
+"""The metadata key of a record for its object's kind."""
 
 SERIALIZED, BOUND, GENERATOR, FILLED = "serialized", "bound", "generator", "filled"
 OWN_TYPE = "own type"
@@ -26,10 +26,10 @@ registered class makes of its data."""
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What a file tells of its object beside the record."""
+    """A file's description of its object beside the record."""
 
     kind: str
-    """How it comes to be again: the name of an `ObjectKind`."""
+    """How it is restored: the name of an `ObjectKind`."""
     part: str
     """How its record was made: one of the kinds of `part_kinds`."""
     about: Any = None
@@ -41,7 +41,7 @@ class Description:
 
     @classmethod
     def read(cls, record: FlatRecord) -> "Description":
-        """Return what ``record`` tells. RecordMismatchError if it tells nothing."""
+        """Return ``record``'s description. RecordMismatchError if there is none."""
         metadata = record.metadata.get(KEY)
         if not isinstance(metadata, Mapping) or not isinstance(
             metadata.get("kind"), str
@@ -59,7 +59,7 @@ class Description:
         )
 
     def metadata(self, left_out: Collection[str]) -> dict[str, Any]:
-        """Return what the record says of this; it lacks the tensors ``left_out``."""
+        """Return it as metadata; the tensors ``left_out`` are not stored."""
         facts = {"kind": self.kind, "part": self.part, "about": self.about}
         if left_out:
             facts["left_out"] = sorted(left_out)
@@ -69,27 +69,27 @@ class Description:
 
 
 class StateInRestoring(Protocol):
-    """What an object may ask of the state that it is restored for."""
+    """The state as seen by an object that is being restored."""
 
     def deserialized(self, data: object, annotation: object, file: str) -> Any:
-        """Return what the class in ``annotation`` makes of ``data``."""
+        """Return the result of the class in ``annotation`` for ``data``."""
         ...
 
     def module_at(self, path: str) -> nn.Module:
-        """Return a module of the state, restored before this returns."""
+        """Return a module of the state, which is restored before this returns."""
         ...
 
     @property
     def has_program(self) -> bool:
-        """Whether a program is there that makes objects when a run begins."""
+        """Whether there is a program that makes objects when a run begins."""
         ...
 
     def initial_object(self, path: str) -> Any:
-        """Return what the program makes at ``path`` when a run begins."""
+        """Return the object that the program makes at ``path`` when a run begins."""
         ...
 
     def is_made_by_program(self, path: str) -> bool:
-        """Return whether the program makes something at ``path`` then."""
+        """Return whether the program makes an object at ``path`` then."""
         ...
 
     def initial_modules(self) -> Mapping[str, nn.Module]:
@@ -104,42 +104,42 @@ class ObjectRecord:
     path: str
     """Of its field in the state."""
     annotation: object
-    """What the field declares."""
+    """The declared type of the field."""
     record: FlatRecord
     description: Description
 
 
 class ObjectKind(ABC):
-    """How objects of one kind are told in a file, and come to be again."""
+    """How objects of one kind are described in a file, and restored."""
 
     name: ClassVar[str]
-    """What files call this kind."""
+    """The name of this kind in files."""
 
     @abstractmethod
     def description(
         self, value: object, part: str, modules: Mapping[str, nn.Module]
     ) -> Description | None:
-        """Return what to tell of ``value``; None if it is none of this kind.
+        """Return the description of ``value``; None if it is not of this kind.
 
         ``part`` is how its record is made, ``modules`` are those of the state.
         """
 
     @abstractmethod
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
-        """Return the object anew, or what the program made, filled."""
+        """Return a new object, or the one that the program made, filled."""
 
     def why_not_restored(self, value: object, annotation: object) -> str | None:
-        """Return why a field that declares ``annotation`` could not get ``value`` back.
+        """Return why a field of type ``annotation`` could not get ``value`` back.
 
         None if it could.
         """
         return None
 
     def beside_filled(self, description: Description) -> Description:
-        """Return how an object comes back beside one that only the program can make.
+        """Return how to restore an object beside one that only the program can make.
 
-        The program binds its objects to each other, so that modules and optimizers
-        then are its own too.
+        The program binds its objects to each other, so modules and optimizers are its
+        own then.
         """
         return description
 

@@ -1,6 +1,6 @@
-"""Optimizers that are built again over the parameters they were bound to.
+"""Optimizers that are rebuilt over the parameters they were bound to.
 
-When saved, the parameters of an optimizer are looked for in the modules beside it, by
+When saved, the parameters of an optimizer are looked up in the modules beside it, by
 identity; the file names them, and the class. When loaded, the modules are restored
 first, and the optimizer is built over the same parameters of theirs.
 """
@@ -32,10 +32,10 @@ Name = tuple[str, str]
 
 
 def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
-    """Return what says how to build ``optimizer`` again; None where that is not known.
+    """Return a description for rebuilding ``optimizer``; None if that is unknown.
 
-    It is known for torch's optimizers and ours with what their records hold, if all
-    of their parameters are in ``modules``.
+    It is known for torch's optimizers and ours whose settings their records hold, if
+    all of their parameters are in ``modules``.
     """
     names = _names(modules)
     groups: list[list[list[str]]] = []
@@ -63,10 +63,11 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
 
 
 def is_binding(about: object) -> bool:
-    """Return whether ``about`` says how to build an optimizer, as `binding_of` does."""
+    """Return whether ``about`` describes an optimizer, as `binding_of` does."""
     if not isinstance(about, Mapping) or not about.get("groups"):
         return False
-    # Names of parameters alone are told of classes that nobody else can make.
+    # Only the names of parameters are stored for classes that only the program can
+    # make.
     is_known = "module" in about or hasattr(torch.optim, str(about.get("kind")))
     return is_known and all(name[1] for group in about["groups"] for name in group)
 
@@ -108,7 +109,7 @@ def _names(modules: Modules) -> dict[int, Name]:
 
 
 def _place_of(adaptor: OptimizerAdaptor, modules: Modules) -> list[str] | None:
-    """Return the field and the path of the module whose parameters these are."""
+    """Return the field and the path of the module that has these parameters."""
     stepped = {id(param) for group in adaptor.param_groups for param in group["params"]}
     for at, module in modules.items():
         for path, part in unwrapped(module).named_modules():
@@ -118,7 +119,7 @@ def _place_of(adaptor: OptimizerAdaptor, modules: Modules) -> list[str] | None:
 
 
 def _is_described(adaptor: OptimizerAdaptor) -> bool:
-    """Return whether its record tells all that its constructor was told."""
+    """Return whether its record contains all arguments of its constructor."""
     dtypes = (adaptor.state_dtype, adaptor.master_dtype)
     return (
         (adaptor.clip, adaptor.fused, *dtypes) == (None,) * 4
@@ -130,9 +131,9 @@ def _is_described(adaptor: OptimizerAdaptor) -> bool:
 
 
 def _is_described_group(group: Mapping[str, Any]) -> bool:
-    """Return whether the classes can be found again, and the rest is plain data.
+    """Return whether the classes can be imported, and the rest is plain data.
 
-    A function, a member of an Enum, or a clip is nowhere in the record.
+    A function, a member of an Enum, or a clip is not part of the record.
     """
     simple, schedule = group["optimizer"], group.get("schedule")
     values = [group[name] for name in hyperparameters(simple)]
@@ -175,7 +176,7 @@ def _build_adaptor(
     ]
     rates = _rates(binding["schedules"], optimizer_record.groups)
     members = _members(binding, optimizer_record, module_at, record.reading.file)
-    # The first group has what no other takes: the adaptor makes that one itself.
+    # The first group takes the parameters of no other: the adaptor makes it itself.
     groups = [
         Group(_is_among(ids), optimizer=simple, lr=rate)
         for ids, simple, rate in zip(members[1:], simples[1:], rates[1:], strict=True)
@@ -196,9 +197,9 @@ def _members(
     module_at: Callable[[str], nn.Module],
     file: str,
 ) -> list[set[int]]:
-    """Return by group the identities of its parameters, or of what rules made of them.
+    """Return by group the identities of its parameters, renamed by rules.
 
-    Raises RecordMismatchError for one that the module has no more.
+    Raises RecordMismatchError for one that the module no longer has.
     """
     from ...optim.stored.module_layout import ModuleLayout, UpgradedPaths
     from ...optim.stored.record_types import optimizer_description
@@ -211,7 +212,8 @@ def _members(
     beginning = f"{path}." if path else ""
 
     def params_of(field: str, name: str) -> list[Tensor]:
-        # What another module shares with this one stands there under its name alone.
+        # Tensors that another module shares with this one are there under its name
+        # only.
         if field != at or not name.startswith(beginning):
             return [_param(module_at(field), name, file)]
         names = upgraded.descendants(name.removeprefix(beginning))

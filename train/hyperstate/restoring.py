@@ -1,4 +1,4 @@
-"""A state made again of its text and its records, each object when it is needed."""
+"""A state restored from its text and its records, each object when it is needed."""
 
 import dataclasses
 from collections import deque
@@ -39,14 +39,14 @@ from .state_tree import StateTree, Waiting
 
 @dataclass(slots=True, kw_only=True)
 class Restoring(StateTree):
-    """Makes the objects of one checkpoint, each once, those that it needs first."""
+    """Makes the objects of one checkpoint, each once, after those that it needs."""
 
     origin: Origin
     config: Any
     text: str
-    """The name of the file that says the state."""
+    """The name of the file with the state."""
     initial_state: Callable[[], Any] | None
-    """Makes a state anew; None where no program is there to do it."""
+    """Makes a new state; None where no program is there to do it."""
     hyperparameters: Literal["compare", "ignore"] | None = None
     """Whether modules may have other hyperparameters than their records."""
     saved_files: Files | None = None
@@ -55,32 +55,32 @@ class Restoring(StateTree):
     None: by that of now, since no rule has moved any.
     """
     view: Any = None
-    """What ``deserialize`` is given as the state."""
+    """The argument of ``deserialize`` for the state."""
     n_loaded: int = 0
-    """How many objects were read."""
+    """The number of objects that were read."""
     _active: list[str] = field(default_factory=lambda: [])
     _template: Any = None
     _takers: dict[int, str] = field(default_factory=lambda: {})
-    """At which path each object of the template was given away, by its ``id``."""
+    """The path at which each object of the template was used, by its ``id``."""
     _ties: dict[str, Ties] = field(default_factory=dict[str, Ties])
-    """What objects that were made have in common with those that were not yet."""
+    """What restored objects share with those that are not restored yet."""
     _moves: MovedObjects | None = None
     _is_filling: bool = False
     """Whether the objects of the template are filled, all of them by the end."""
 
     @property
     def folder(self) -> Place:
-        """Where the records lie, as errors tell it."""
+        """The location of the records, for errors."""
         return self.origin.files.folder
 
     @property
     def text_file(self) -> str:
-        """The text, as errors tell it."""
+        """The location of the text, for errors."""
         return str(self.folder / self.text)
 
     @property
     def has_program(self) -> bool:
-        """Whether a program is there that makes objects when a run begins."""
+        """Whether there is a program that makes objects when a run begins."""
         return self.initial_state is not None
 
     @property
@@ -89,13 +89,13 @@ class Restoring(StateTree):
         return {path: file for path, (file, _) in self._places.items()}
 
     def state(self, cls: Any, tree: Any) -> Any:
-        """Return the state that ``tree`` describes, its versions upgraded already."""
+        """Return the state that ``tree`` describes, with upgraded versions."""
         if self.view is None:
             self.view = View(self.value, cls, tree)
         return StateTree.state(self, cls, tree)
 
     def places_are_known(self) -> None:
-        """Note whether rules have moved objects, which others name by their paths."""
+        """Note whether rules have moved objects, which others refer to by path."""
         if self.saved_files is not None:
             self._moves = MovedObjects(self.saved_files, self.files)
             self.origin.has_moved = bool(self._moves)
@@ -113,7 +113,7 @@ class Restoring(StateTree):
             )
         self._active.append(path)
         try:
-            # Constructors on the way may draw random numbers that the run never drew.
+            # Constructors may draw random numbers that the run never drew.
             with restored_generators():
                 obj = self._make(path, file, annotation)
         finally:
@@ -125,7 +125,7 @@ class Restoring(StateTree):
         return obj
 
     def _check_ties(self) -> None:
-        """Raise RecordMismatchError where one tensor of before has become two."""
+        """Raise RecordMismatchError where one stored tensor has become two."""
         by_file = self.origin.made
         objects = {p: by_file[f] for p, (f, _) in self._places.items() if f in by_file}
         for path in [p for p in self._ties if p in objects]:
@@ -144,7 +144,7 @@ class Restoring(StateTree):
             del self._ties[path]
 
     def _make(self, path: str, file: str, annotation: Any) -> Any:
-        # A save that goes on ends by moving what was not read yet.
+        # A running save ends by moving what was not read yet.
         join_saves(self.folder.parent)
         if file.endswith(LEGACY_SUFFIX):
             data = read_legacy_object(self.origin.files, file, path)
@@ -162,8 +162,8 @@ class Restoring(StateTree):
             record = with_own_shares(
                 part_of(path, target, self.initial_modules()), record
             )
-        # A program that fills its own objects changes them one by one, so each is whole
-        # and the one that was saved before it is handed on.
+        # A program that fills its own objects changes them one by one, so each is
+        # complete and the one that was saved before it is passed on.
         record.load_all()
         check_digest(self.origin.files, file, self.origin.digests)
         try:
@@ -177,13 +177,13 @@ class Restoring(StateTree):
             raise
 
     def deserialized(self, data: Any, annotation: Any, file: str) -> Any:
-        """Return what the class in ``annotation`` makes of ``data``."""
+        """Return the result of the class in ``annotation`` for ``data``."""
         cls = serializable_class(annotation, file)
         try:
             return deserialized(
                 cls, data, self.ctx, config=self.config, state=self.view
             )
-        except Exception as error:  # users' code
+        except Exception as error:  # user code
             names = ", ".join(map(repr, self.ctx)) or "nothing"
             error.add_note(
                 f"in {cls.__qualname__}.deserialize, for {file}; ctx holds {names}"
@@ -191,18 +191,18 @@ class Restoring(StateTree):
             raise
 
     def module_at(self, path: str) -> nn.Module:
-        """Return the module at ``path``. KeyError if no object is there."""
+        """Return the module at ``path``. KeyError if there is no object."""
         if path not in self._places:
             paths = ", ".join(self._places)
             hint = did_you_mean(path, self._places)
             raise KeyError(f"it updates {path!r}, but the state has {paths}.{hint}")
-        # One that is about to be filled is there already.
+        # A module that is about to be filled exists already.
         target = self._in_template(path) if path in self._active else None
         module: nn.Module = self.blob(path) if target is None else target
         return module
 
     def initial_object(self, path: str) -> Any:
-        """Return what the program itself makes at ``path`` when a run begins."""
+        """Return the object that the program makes at ``path`` when a run begins."""
         begin = self.initial_state
         if begin is None:
             problem = (
@@ -226,7 +226,7 @@ class Restoring(StateTree):
             )
         taker = self._takers.setdefault(id(target), path)
         if self._places[taker][0] != self._places[path][0]:
-            # The second would overwrite the first, and nobody would notice.
+            # The second would silently overwrite the first.
             problem = (
                 f"{path}: stored as a different object from {taker}, but initial_state "
                 "makes one for both; let it make two, with copy.deepcopy"
@@ -235,7 +235,7 @@ class Restoring(StateTree):
         return target
 
     def is_made_by_program(self, path: str) -> bool:
-        """Return whether the program makes something at ``path`` when a run begins."""
+        """Return whether the program makes an object at ``path`` when a run begins."""
         begin = self.initial_state
         if begin is None:
             return False
@@ -243,12 +243,12 @@ class Restoring(StateTree):
         return self._in_template(path) is not None
 
     def _begin_once(self, begin: Callable[[], Any]) -> None:
-        # A state may be falsy, as one that is a container of nothing.
+        # A state may be falsy, such as an empty container.
         if self._template is None:
             self._template = begin()
 
     def _in_template(self, path: str) -> Any:
-        """Return what the program made at ``path``, or at another of its places."""
+        """Return the program's object for ``path``, or for another of its paths."""
         file, _ = self._places[path]
         places = [path, *(p for p, (f, _) in self._places.items() if f == file)]
         objects = (value_in_state(self._template, place) for place in places)
@@ -267,7 +267,7 @@ class Restoring(StateTree):
         return has_shares(value_in_state(self._template, path))
 
     def waits(self, cls: Any, item: Any) -> bool:
-        """Return whether a lazy state keeps the objects in ``item`` for later."""
+        """Return whether a lazy state defers the objects in ``item``."""
         return issubclass(cls, Lazy) and has_blobs(item)
 
     def instance(
@@ -277,7 +277,7 @@ class Restoring(StateTree):
         waiting: dict[str, Waiting],
         absent: list[ClassField],
     ) -> Any:
-        """Return the ``cls`` of ``values``; reading ``waiting`` is put off."""
+        """Return the ``cls`` of ``values``; reading ``waiting`` is deferred."""
         if waiting:
             deferred = {
                 name: Deferred(load, item, self.origin)
@@ -286,7 +286,7 @@ class Restoring(StateTree):
             return _lazy(cls, values, deferred, absent)
         names = {part.attribute: part.name for part in fields_of(cls).values()}
         stored_values = _stored_copies(cls, values)
-        # A constructor knows its defaults, those that are made of other fields too.
+        # A constructor knows its defaults, including those derived from other fields.
         state = cls(**{names[key]: value for key, value in values.items()})
         _put_back(state, stored_values)
         return state
@@ -298,7 +298,7 @@ def _lazy(
     waiting: dict[str, Deferred],
     absent: Sequence[ClassField],
 ) -> Any:
-    """Return an instance whose waiting fields are read when they are touched."""
+    """Return an instance whose waiting fields are read on access."""
     state, stored_values = cls.__new__(cls), _stored_copies(cls, values)
     for part in absent:
         if part.factory_of_data is None:
@@ -324,7 +324,7 @@ def _lazy(
 
 
 def _stored_copies(cls: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return ``values`` where no code of the class's own changes them in place."""
+    """Return ``values`` where no code of the class changes them in place."""
     has_code = not dataclasses.is_dataclass(cls) or hasattr(cls, "__post_init__")
     return {
         name: _copied(value) if has_code else value for name, value in values.items()
@@ -347,10 +347,10 @@ def _copied(value: Any) -> Any:
 
 
 def _put_back(state: Any, stored_values: Mapping[str, Any]) -> None:
-    """Give ``state`` the stored values, whatever its constructor made of them.
+    """Set the stored values in ``state``, whatever its constructor derived from them.
 
-    It made the same of the first ones when the run began, and must not do so twice.
-    What it only wraps, moves or converts stays as it is.
+    It derived the same from the first ones when the run began, and must not do so
+    twice. Values that it only wraps, moves or converts stay as they are.
     """
     changed: list[str] = []
     for part in stored_fields(type(state)):
@@ -371,7 +371,7 @@ def _put_back(state: Any, stored_values: Mapping[str, Any]) -> None:
 
 
 def _is_other(actual: object, expected: object) -> bool:
-    """Return whether two tensors, or plain data, hold other values."""
+    """Return whether two tensors, or plain data, have different values."""
     if actual is expected:
         return False
     if isinstance(actual, Tensor) and isinstance(expected, type(actual)):
@@ -383,7 +383,7 @@ def _is_other(actual: object, expected: object) -> bool:
 
 
 def _set_defaults(state: Any) -> None:
-    """Give ``state`` what a constructor gives fields that are none of its arguments."""
+    """Set the fields that a constructor sets without having them as arguments."""
     for part in dataclasses.fields(state):
         if part.init:
             continue
@@ -394,9 +394,9 @@ def _set_defaults(state: Any) -> None:
 
 
 def _are_equal(actual: Tensor, expected: Tensor) -> bool:
-    """Return whether two tensors hold one set of values, wherever they lie."""
+    """Return whether two tensors have the same values, wherever they are."""
     if actual.layout is not torch.strided or type(actual) not in (Tensor, nn.Parameter):
-        return True  # of a class of its own, which alone knows what it wraps
+        return True  # a user-defined class, which alone knows what it wraps
     if actual.shape != expected.shape:
         return False
     return _are_same(actual.detach().to(expected), expected.detach())

@@ -1,6 +1,6 @@
 """What the objects of a HyperState checkpoint were saved with, in their metadata.
 
-People edit the config of a checkpoint and move its files; the objects tell of it.
+Users edit the config of a checkpoint and move its files; the objects reveal it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,12 +15,12 @@ from .digests import read_digests
 from .stored_files import CONFIG, StoredFiles
 
 KEY = "saved_with"
-"""Where it stands in a record's metadata."""
+"""Its key in a record's metadata."""
 
 
 @dataclass(frozen=True, slots=True)
 class SavedWith:
-    """What stood beside an object when its checkpoint was written."""
+    """The data beside an object when its checkpoint was written."""
 
     config: str
     """The text of the config."""
@@ -28,14 +28,14 @@ class SavedWith:
     """Whether the random generators were saved."""
 
     def metadata(self) -> dict[str, Any]:
-        """Return what a record has to say of it."""
+        """Return it as a record's metadata."""
         return {KEY: asdict(self)}
 
     @classmethod
     def read_all(cls, files: StoredFiles) -> "Iterator[SavedWith]":
-        """Return what each object among ``files`` tells.
+        """Return the data of each object among ``files``.
 
-        Older files tell nothing, and damage is told by whoever reads the object.
+        Older files have none, and damage is reported by the reader of the object.
         """
         for name in sorted({*files.names(), *read_digests(files)}):
             if not fnmatchcase(name, "state.*.mpk"):
@@ -49,9 +49,9 @@ class SavedWith:
 
 
 def text_before_edit(files: StoredFiles) -> str | None:
-    """Return the config that objects were saved with, if none was with that of now.
+    """Return the config that objects were saved with, if none has the current one.
 
-    An object that was not read since an earlier step was saved with the config of then.
+    An object that was not read since an earlier step was saved with that step's config.
     """
     texts = [saved.config for saved in SavedWith.read_all(files)]
     is_edited = files.text(CONFIG).replace("\r\n", "\n") not in texts

@@ -19,14 +19,14 @@ from ..checkpoints.distributed import is_writer
 from .stored_files import StoredFiles
 
 _MOST_BYTES = 16 << 20
-"""Of one message, so that no process has a second copy of a large file."""
+"""Bytes of one message, so that no process has a second copy of a large file."""
 
 
 def sent_files(files: StoredFiles | None) -> StoredFiles | None:
     """Return ``files`` on the first process, and what it sent of them on the others.
 
-    Those hold all in memory until the state is restored, and read no folder but those
-    of records that several processes wrote together, and no storage but for records.
+    Those hold everything in memory until the state is restored, and read only folders
+    of records that several processes wrote together, and storages only for records.
     Raises OSError on all if the first process cannot read a file.
     """
     if n_processes() == 1:
@@ -72,20 +72,20 @@ def _located_files(files: StoredFiles | None) -> StoredFiles:
 
 
 def _open_all(folder: Descriptor) -> dict[str, Descriptor]:
-    """Return the files of a checkpoint, open: whoever removes them now is late."""
+    """Return the files of a checkpoint, opened so that a removal does no harm."""
     names = [name for name in sorted(os.listdir(folder.fd)) if _is_part(folder, name)]
     return {name: open_regular(name, dir_fd=folder.fd) for name in names}
 
 
 def _is_part(folder: Descriptor, name: str) -> bool:
-    """Return whether ``name`` is a file of a checkpoint; people may put others there.
+    """Return whether ``name`` is a checkpoint's file, not one that a user added.
 
-    What is not a regular file is not sent, and told by the first process, which reads
-    it.
+    Other than regular files are not sent, and reported by the first process, which
+    reads them.
     """
     try:
         mode = os.stat(name, dir_fd=folder.fd).st_mode
-    except FileNotFoundError:  # it is being removed, or a link that leads to nothing
+    except FileNotFoundError:  # it is being removed, or a dangling link
         return False
     return stat.S_ISREG(mode) and name.startswith(_PREFIXES)
 
@@ -94,7 +94,7 @@ _PREFIXES = ("config.", "state.", "rng.", "digests.")
 
 
 def _send(file: Descriptor, size: int) -> list[Exception]:
-    """Send ``size`` bytes whatever happens, and return what did."""
+    """Send ``size`` bytes whatever happens, and return the error, if any."""
     problem: list[Exception] = []
     for start in range(0, size, _MOST_BYTES):
         message = memoryview(bytearray(min(_MOST_BYTES, size - start)))

@@ -1,4 +1,4 @@
-"""The folder of one HyperState checkpoint: texts for people, records for objects."""
+"""The folder of one HyperState checkpoint: texts for users, records for objects."""
 
 import errno
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -50,21 +50,21 @@ S = TypeVar("S")
 
 @dataclass(frozen=True, slots=True)
 class StateFiles:
-    """What the folder of a checkpoint is to hold."""
+    """The content of a checkpoint's folder."""
 
     config: str
     state: str
-    """The texts."""
+    """The text files, by name."""
     records: Iterable[tuple[str, WritableRecord]]
-    """Of each object, by its file; gone through once."""
+    """The record of each object, by its file; iterated once."""
     pending: Sequence[Deferred]
-    """Fields that nobody read since the state was restored: files are copied."""
+    """Fields that were not read since the state was restored: files are copied."""
     edits: Sequence[Edit] | None
-    """What was edited up to now, where this process knows it."""
+    """The edits so far, where this process knows them."""
     shared: Mapping[str, Callable[[], WritableRecord]] = field(
         default_factory=dict[str, Callable[[], WritableRecord]]
     )
-    """What makes the records of objects that are spread over processes, by file.
+    """What makes the records of objects that are sharded over processes, by file.
 
     All processes write these together, into a folder each.
     """
@@ -78,10 +78,10 @@ class StateFiles:
         shared_digests: Mapping[str, str] | None = None,
         save: Callable[[WritableRecord, Place], None] | None = None,
     ) -> None:
-        """Write all files into ``folder``; ``progress`` is told of records.
+        """Write all files into ``folder``; ``progress`` is called for records.
 
-        ``shared_digests`` are those of shared objects, which are there. ``save`` writes
-        a record beside links to older ones; None: each is written.
+        ``shared_digests`` are those of sharded objects, which are there already.
+        ``save`` writes a record with links to older ones; None: each is written whole.
         """
         write_place(folder / CONFIG, self.config)
         digests = dict(shared_digests or {})
@@ -101,14 +101,15 @@ class StateFiles:
         for deferred in self.pending:
             for file in deferred.files():
                 copy_linked(Path(deferred.origin.files.file(file)), folder / file)
-                # Nobody read it: a digest of the copy would make a wrong file right.
+                # It was not verified: a digest of the copy would make a wrong file
+                # valid.
                 if file in deferred.origin.digests:
                     digests[file] = deferred.origin.digests[file]
         if self.edits is not None:
             write_history(folder / HISTORY, self.edits)
 
     def move_pending(self, folder: Place) -> None:
-        """Let fields that wait be read from ``folder``, which has their files now."""
+        """Let pending fields be read from ``folder``, which has their files now."""
         for deferred in self.pending:
             deferred.origin.files = StoredFiles(folder)
 
@@ -123,12 +124,13 @@ def state_files(
     *,
     is_remote: bool = False,
 ) -> StateFiles:
-    """Return what a checkpoint holds of ``state``, its records made one by one.
+    """Return the checkpoint of ``state``, whose records are made one by one.
 
-    ``generators`` is the state of the random ones, None if it is not kept; ``ctx`` is
-    what `Serializable` fields of the config are read again with; ``choice`` is what of
-    modules is saved. For a storage (``is_remote``) fields that nobody touched are read
-    now. ValueError for patterns of what is not a module of the state.
+    ``generators`` is the state of the random generators, None if it is not saved;
+    ``ctx`` is the context for reading `Serializable` fields of the config again;
+    ``choice`` selects what of modules is saved. For a storage (``is_remote``) pending
+    fields are read now. ValueError for patterns of a path that is not a module of the
+    state.
     """
     split, tree = _split(state, copies_files=not is_remote)
     shared = shared_names(split.blobs)
@@ -163,12 +165,12 @@ def state_files(
 
 
 def holds_shares(state: object) -> bool:
-    """Return whether objects of the state are spread over processes."""
+    """Return whether objects of the state are sharded over processes."""
     return n_processes() > 1 and bool(shared_names(_split(state)[0].blobs))
 
 
 def module_facts(state: object) -> dict[str, str]:
-    """Return what the modules of the state are, for `check_alike`."""
+    """Return the description of the state's modules, for `check_alike`."""
     return param_facts(_split(state)[0].blobs) if n_processes() > 1 else {}
 
 
@@ -176,7 +178,8 @@ def _descriptions(
     split: Split, shared: Sequence[str], choice: Choice
 ) -> dict[str, Description]:
     modules = modules_in(split.blobs)
-    # Each has a record of its own, and only the program makes them of one tensor again.
+    # Each has a record of its own, and only the program makes them share a tensor
+    # again.
     ties = ties_of(split.blobs)
     filled = {*shared, *tied_names(ties)}
     descriptions = {
@@ -186,7 +189,7 @@ def _descriptions(
     stored_modules = [path for path, d in descriptions.items() if d.part == MODULE]
     choice.check(stored_modules)
     for path in stored_modules:
-        # What is left out is what the program makes, so it makes the module.
+        # The program makes the tensors that are left out, so it makes the module.
         if choice.of(path) != (None, None):
             descriptions[path] = beside_filled(descriptions[path])
     if any(description.kind == FILLED for description in descriptions.values()):
@@ -198,15 +201,15 @@ def _descriptions(
 
 @dataclass(frozen=True, slots=True)
 class InitialState(Generic[S]):
-    """Calls the user's function, and checks what it returns."""
+    """Calls the user's function, and checks its result."""
 
     function: Callable[..., S]
-    """Takes a config, or a config and ``ctx``."""
+    """The function takes a config, or a config and ``ctx``."""
     cls: type[S]
     ctx: dict[str, Any]
 
     def __call__(self, config: Any) -> S:
-        """Return the state that a run begins with. TypeError for another class."""
+        """Return the initial state of a run. TypeError for another class."""
         state = self._call(config)
         expected = get_origin(self.cls) or self.cls
         if not isinstance(state, expected):
@@ -226,7 +229,7 @@ class InitialState(Generic[S]):
         ignore_extra: bool,
         hyperparameters: Literal["compare", "ignore"] | None,
     ) -> S:
-        """Return the state in ``files``, or the one that a run begins with."""
+        """Return the state in ``files``, or the initial state of a run."""
         if files is None:
             return self(beginning.config)
         stored_config = beginning.stored_config
@@ -261,11 +264,11 @@ def read_state(
     begin_before: Callable[[], S] | None = None,
     text: str = STATE,
 ) -> S:
-    """Return the state in ``files``; ``begin`` makes one anew where that is needed.
+    """Return the state in ``files``; ``begin`` makes a new one where needed.
 
-    Without ``begin`` what only a program can make is a RecordMismatchError.
-    ``begin_before`` makes that of the stored config, if the stored objects may be
-    others than those of ``config``. ``text`` is the file that says it.
+    Without ``begin``, an object that only a program can make is a RecordMismatchError.
+    ``begin_before`` makes the one of the stored config, if the stored objects may
+    differ from those of ``config``. ``text`` is the file of the state.
     """
     tree, saved_files = files.tree(text), None
     if has_versions(cls):
@@ -298,9 +301,9 @@ def read_state(
 
 
 def stored_generators(files: StoredFiles) -> dict[str, Any] | None:
-    """Return where the random generators of this process stood, if that was saved.
+    """Return the stored random generators of this process, if they were saved.
 
-    FileNotFoundError if it was and is gone.
+    FileNotFoundError if they were and the file is missing.
     """
     name = str(files.file(RNG))
     if files.has(RNG):
@@ -318,7 +321,7 @@ def stored_generators(files: StoredFiles) -> dict[str, Any] | None:
 
 
 def restore_generators(files: StoredFiles) -> None:
-    """Put the random generators of each process where they stood, or of none.
+    """Restore the random generators of each process.
 
     Nothing happens if the checkpoint has none. Raises as `stored_generators`.
     """
@@ -339,8 +342,8 @@ def _split(state: object, *, copies_files: bool = True) -> tuple[Split, Any]:
     is_renamed = is_renamed or any(d.origin.has_moved for d in split.pending)
     if split.pending and (is_renamed or not is_copied):
         # A field was renamed, and another one may have its old name, which records
-        # tell; or all processes have to write it; or a storage is not a disk: read it,
-        # then write.
+        # contain; or all processes have to write it; or a storage is not a disk: read
+        # it, then write.
         for deferred in split.pending:
             deferred.load()
         return _split(state)

@@ -19,7 +19,7 @@ _OBJECTS = re.compile(rb"<blob:([^/\\<>\x00]+)>")
 def state_folders(root: Place, key: str) -> RunFolders:
     """Return the checkpoints of the run at a path or a URL."""
     if isinstance(root, Url):
-        # People edit its texts, so that no file can have another name than on a disk.
+        # Users edit its texts, so files have the same names there as on a disk.
         return RemoteFolders(
             root=root,
             key=key,
@@ -32,25 +32,26 @@ def state_folders(root: Place, key: str) -> RunFolders:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewFolder:
-    """The folder of one save, and what of the older ones stays."""
+    """The folder of one save, and how many older ones are kept."""
 
     folders: RunFolders
     name: str
-    """Says the number."""
+    """The key of the number."""
     mark: str
     keep_last: int | None
-    """How many stay with it; None: all."""
+    """The number of checkpoints that are kept; None for all."""
 
     @property
     def place(self) -> Place:
-        """Where it is, once it is there."""
+        """Its final path, once it exists."""
         latest = LATEST if isinstance(self.folders, Folders) else ""
         return self.folders.root / f"{latest}{self.name}{self.mark}"
 
     def opened(self) -> AbstractContextManager[Place]:
-        """Return what gives it empty; it is there when the block ends, or not at all.
+        """Return a context with the empty folder, which appears when the block ends.
 
-        In a storage the older ones have gone then, too.
+        If the block fails it does not appear at all. In a storage the older ones are
+        then removed, too.
         """
         if isinstance(self.folders, Folders):
             return self.folders.new(self.place.name)
@@ -58,7 +59,7 @@ class NewFolder:
         return self.folders.new(self.name, self.mark, chosen)
 
     def retire_others(self) -> None:
-        """Take the name of the newest from the older ones, and remove most of them."""
+        """Mark the newest as such, and remove most of the older ones."""
         if isinstance(self.folders, Folders):
             place = self.folders.root / self.place.name
             self.folders.retire(place, keep_last=self.keep_last)
@@ -68,16 +69,16 @@ class NewFolder:
 
 
 def place_named(path: str | os.PathLike[str]) -> Place:
-    """Return ``path`` as errors tell it, or the URL that it is."""
+    """Return ``path`` in the form of errors, or the URL that it is."""
     text = os.fsdecode(path)
     return path_or_url(text) if is_url(text) else Path(text)
 
 
 def holds_state(place: Place) -> bool:
-    """Return whether the texts of a checkpoint are in the folder ``place``."""
+    """Return whether the folder ``place`` has the texts of a checkpoint."""
     return all(size_at(place / name) is not None for name in (STATE, CONFIG))
 
 
 def _files_in(text: bytes) -> list[str]:
-    """Return the files of the objects that the text of a state names."""
+    """Return the files of the objects to which the text of a state refers."""
     return [*dict.fromkeys(match.decode() for match in _OBJECTS.findall(text))]

@@ -1,7 +1,7 @@
-"""What a state consists of beside its text: one class for each kind of object.
+"""The parts of a state beside its text: one class for each kind of object.
 
-Each kind says which objects it is of, what a file tells of one beside its record, and
-how the object comes to be again.
+Each kind decides which objects belong to it, how a file describes one beside its
+record, and how the object is restored.
 """
 
 import random
@@ -61,7 +61,7 @@ _GENERATORS: Mapping[str, Callable[[], Any]] = {
 
 
 class _Serialized(ObjectKind):
-    """What says all about itself, in plain data."""
+    """Objects that describe themselves completely, in plain data."""
 
     name = SERIALIZED
 
@@ -95,7 +95,7 @@ class _Serialized(ObjectKind):
 
 
 class _OwnType(ObjectKind):
-    """What somebody registered: the data that stands for it."""
+    """Objects of registered classes, stored as plain data."""
 
     name = OWN_TYPE
 
@@ -120,14 +120,14 @@ class _OwnType(ObjectKind):
         data = value_of(source.record)
         try:
             return decoded(kinds[0], data, {})
-        except Exception as error:  # users' code, on data of a file
+        except Exception as error:  # user code, called with data of a file
             raise_of_signal(error)
             problem = f"{type(error).__name__}: {error!s:.200}"
             raise _mismatch(source, problem) from error
 
 
 class _Bound(ObjectKind):
-    """Optimizers that can be built again over modules of the state."""
+    """Optimizers that can be rebuilt over modules of the state."""
 
     name = BOUND
 
@@ -144,12 +144,12 @@ class _Bound(ObjectKind):
         return rebuild_optimizer(binding, source.record, state.module_at)
 
     def beside_filled(self, description: Description) -> Description:
-        # The names of the parameters stay: a fill matches them.
+        # The names of the parameters are kept: filling matches them.
         return Description(FILLED, description.part, description.about)
 
 
 class _Module(ObjectKind):
-    """Modules whose record says how to build them."""
+    """Modules whose record describes how to build them."""
 
     name = MODULE
 
@@ -218,7 +218,7 @@ class _TypedRecord(ObjectKind):
 
 
 class _PlainValue(ObjectKind):
-    """Plain data: tensors, arrays, and what a field declares as a `Blob`."""
+    """Plain data: tensors, arrays, and values that a field declares as a `Blob`."""
 
     name = VALUE
 
@@ -226,7 +226,7 @@ class _PlainValue(ObjectKind):
         self, value: object, part: str, modules: Modules
     ) -> Description | None:
         if part != VALUE or is_trained(value):
-            return None  # an optimizer of the program's has the tensor that it trains
+            return None  # a program's optimizer has the tensor that it trains
         return Description(VALUE, part)
 
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
@@ -234,7 +234,7 @@ class _PlainValue(ObjectKind):
 
 
 class _Filled(ObjectKind):
-    """What only the program can make: all else that takes a state."""
+    """Objects that only the program can make: any other with a state."""
 
     name = FILLED
 
@@ -247,7 +247,7 @@ class _Filled(ObjectKind):
         description = source.description
         if not state.has_program and description.part == VALUE:
             return value_of(source.record)
-        # What came while the run went on, as its best module does.
+        # An object that was added during the run, such as its best module.
         kind = _kind_without_program(source)
         if kind and state.has_program and not state.is_made_by_program(source.path):
             return kind.restore(source, state)
@@ -289,7 +289,7 @@ _KINDS: tuple[ObjectKind, ...] = (
     _PlainValue(),
     _FILLED,
 )
-"""The first that describes an object is its kind; the last describes any."""
+"""The first kind that describes an object is its kind; the last describes any."""
 
 _KIND_NAMED: dict[str, ObjectKind] = {kind.name: kind for kind in _KINDS}
 
@@ -297,9 +297,10 @@ _KIND_NAMED: dict[str, ObjectKind] = {kind.name: kind for kind in _KINDS}
 def description_of(
     value: object, modules: Modules, *, is_filled: bool = False
 ) -> Description:
-    """Return what to tell of ``value`` in its file, a field beside ``modules``.
+    """Return the description of ``value`` for its file, a field beside ``modules``.
 
-    One that ``is_filled`` is spread over processes: how, only the program knows.
+    One that ``is_filled`` is sharded over processes in a way that only the program
+    knows.
     """
     part = kind_of(value)
     if is_filled:
@@ -316,10 +317,10 @@ def object_record(
     beside: Mapping[str, Any],
     choice: Choice,
 ) -> WritableRecord:
-    """Return the record of ``value`` for ``file``. TypeError for what is not data.
+    """Return the record of ``value`` for ``file``. TypeError for other than data.
 
-    ``beside`` is metadata that all objects of a state have, ``choice`` what of modules
-    is saved; ValueError for a pattern of it that matches nothing.
+    ``beside`` is metadata that all objects of a state have, ``choice`` selects what of
+    modules is saved; ValueError for a pattern of it that matches nothing.
     """
     note, left_out = f"in {name} of the state", frozenset[str]()
     if is_field_type(type(value)):
@@ -337,7 +338,7 @@ def object_record(
 
 
 def beside_filled(description: Description) -> Description:
-    """Return how an object comes back beside one that only the program can make."""
+    """Return how to restore an object beside one that only the program can make."""
     return _KIND_NAMED[description.kind].beside_filled(description)
 
 
@@ -350,7 +351,7 @@ def why_not_restored(
 
 
 def _undeclared(value: object, cls: object) -> str | None:
-    """Return why ``cls``, the one that the field declares, makes no such ``value``."""
+    """Return why ``cls``, which the field declares, makes no such ``value``."""
     cls, name = get_origin(cls) or cls, type(value).__qualname__
     if cls is not object and isinstance(cls, type):
         if isinstance(value, cls):
@@ -373,9 +374,9 @@ def restore_object(
     *,
     in_shares: bool = False,
 ) -> Any:
-    """Return the object that ``record`` is of. RecordMismatchError for no known one.
+    """Return the object of ``record``. RecordMismatchError for an unknown kind.
 
-    What is to be ``in_shares`` is filled into the object that the program makes.
+    An object that is ``in_shares`` is filled into the one that the program makes.
     """
     description = Description.read(record)
     if in_shares and description.kind in (MODULE, BOUND):
@@ -422,7 +423,7 @@ def _declared_class(
 
 
 def _kind_without_program(source: ObjectRecord) -> ObjectKind | None:
-    """Return how an object that is filled comes back by itself; None if it cannot."""
+    """Return how a filled object can be restored by itself; None if it cannot."""
     description = source.description
     if description.part == MODULE:
         is_whole = _stored_hparams(source.record) and not description.left_out
@@ -431,13 +432,13 @@ def _kind_without_program(source: ObjectRecord) -> ObjectKind | None:
 
 
 def _stored_hparams(record: FlatRecord) -> Any:
-    """Return the hyperparameters of the module that ``record`` is of, or None."""
+    """Return the hyperparameters of ``record``'s module, or None."""
     ours = record.metadata.get("burnish", {})
     return ours.get("hparams") if isinstance(ours, Mapping) else None
 
 
 def _builds_itself(value: Any) -> bool:
-    """Return whether a file of ``value`` says how to build it, and can be trusted."""
+    """Return whether a file of ``value`` describes how to build it, reliably."""
     stored_hparams = recorded_hparams(value)
     if stored_hparams is None:
         return False
@@ -461,7 +462,7 @@ def _generator_name(value: object) -> str | None:
 
 
 def _class(annotation: object, base: type) -> Any:
-    """Return the class in ``annotation``, Optional and Blob looked through."""
+    """Return the class in ``annotation``, inside of Optional and Blob."""
     for member in members(annotation):
         cls = getattr(member, "__origin__", member)
         if isinstance(cls, type) and cls is not type(None) and issubclass(cls, base):

@@ -1,7 +1,7 @@
 """The text of a state is read back before it counts as written.
 
-It is read as restoring reads it, with the objects that are about to be stored in the
-place of their records: no file is touched, and no class that holds objects is called.
+It is read as restoring reads it, with the objects that are about to be stored instead
+of their records: no file is opened, and no class that holds objects is called.
 """
 
 from collections.abc import Mapping
@@ -36,10 +36,10 @@ def check_state_read_back(
     descriptions: Mapping[str, Description],
     ctx: Ctx | None,
 ) -> None:
-    """Raise ConfigError unless ``tree``, read from the text, is restored as ``state``.
+    """Raise ConfigError unless ``tree``, read from the text, restores ``state``.
 
-    ``descriptions`` are those of the objects of ``split``, by their path. A record's
-    content is not looked at, and neither is a field that waits to be read.
+    ``descriptions`` are those of the objects of ``split``, by their path. Neither the
+    content of records nor pending fields are compared.
     """
     cls: Any = type(state)
     if has_versions(cls):
@@ -50,7 +50,7 @@ def check_state_read_back(
 
 @dataclass(slots=True, kw_only=True)
 class _Rehearsal(StateTree):
-    """Restores without files and without objects, and notes what would go wrong."""
+    """Restores without files and without objects, and notes problems."""
 
     split: Split
     descriptions: Mapping[str, Description]
@@ -68,7 +68,8 @@ class _Rehearsal(StateTree):
     def check(self, cls: Any, tree: Any) -> None:
         """Raise ConfigError with every problem and its path."""
         try:
-            # Defaults and classes of users may draw numbers that no other run draws.
+            # Defaults and user-defined classes may draw numbers that no other run
+            # draws.
             with restored_generators():
                 self.state(cls, tree)
         except ConfigError as error:
@@ -77,7 +78,7 @@ class _Rehearsal(StateTree):
             raise ConfigError(STATE, self._problems)
 
     def value(self, annotation: Any, tree: Any, path: str) -> Any:
-        # What waits is copied as it stands, with its files.
+        # Pending fields are copied unchanged, with their files.
         if path in self.split.waiting:
             return None
         return StateTree.value(self, annotation, tree, path)
@@ -88,7 +89,7 @@ class _Rehearsal(StateTree):
         if file not in objects:
             text = f"the str {self.split.plain[path]!r:.60} would be read as an object"
             self._problems.append(Problem(path, f"{text}; use a different string"))
-        # The place that is restored first makes the object, and others get the same.
+        # The path that is restored first makes the object, and others get the same.
         elif file not in self._restored:
             self._restored.add(file)
             value = self.split.blobs[objects[file]]
@@ -122,7 +123,7 @@ class _Rehearsal(StateTree):
             return None
         again = StateTree.container(self, annotation, tree, path)
         if not (is_dict(tree) or is_items(tree)):
-            return again  # a text like a marker, in a field of texts
+            return again  # a string like a marker, in a field of strings
         self._note(container_misread(annotation or Any, value, again, path))
         return again
 

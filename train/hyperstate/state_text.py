@@ -1,4 +1,4 @@
-"""A state as text that people edit, with its large objects as records beside it."""
+"""A state as text that users edit, with its large objects as records beside it."""
 
 import copy
 import operator
@@ -27,21 +27,21 @@ SUFFIX = ".mpk"
 
 @dataclass(slots=True)
 class Split:
-    """A state in its two halves."""
+    """A state in its two parts."""
 
     blobs: dict[str, Any] = field(default_factory=dict[str, Any])
     """The objects to store, by path."""
     pending: list[Any] = field(default_factory=list[Any])
-    """Fields of lazy states that were not touched since they were restored."""
+    """Fields of lazy states that were not accessed since they were restored."""
     files: dict[int, str] = field(default_factory=dict[int, str])
-    """The file of each object met, so that one in two places is stored once."""
+    """The file of each object found, so that one at two paths is stored once."""
     plain: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What the text is to say at each path; the object itself where a marker stands."""
+    """The expected text at each path; the object itself where a marker is."""
     waiting: set[str] = field(default_factory=set[str])
     """The paths of the fields in ``pending``."""
 
     def tree(self, state: object) -> Any:
-        """Return ``state`` as a tree for a text, a marker in the place of each blob."""
+        """Return ``state`` as a tree for a text, with a marker for each blob."""
         try:
             return encode(self._without_blobs(state, "", None))
         except ConfigError as error:
@@ -107,7 +107,7 @@ class Split:
         return marker_of(file)
 
     def _new_file(self, path: str) -> str:
-        """Return a file name that reads like ``path``, and is nobody else's."""
+        """Return a unique file name that resembles ``path``."""
         names = re.sub(r"\[(-?\d+)\]", r".\1", path)
         stem = f"state.{quote(names, safe='._- ')[:180]}"
         used_names = {file.lower() for file in self.files.values()}
@@ -118,7 +118,7 @@ class Split:
 
 
 def _as_state(problem: Problem) -> Problem:
-    """Return ``problem`` with what a state has beside what configs have."""
+    """Return ``problem``, adapted from configs to states."""
     cure = (
         f"{HOW_TO_REGISTER}; for plain data that text cannot hold (a deque of "
         "tensors, a dtype) declare the field as Blob[...]"
@@ -136,7 +136,7 @@ def is_blob(value: object) -> bool:
 
 
 def _holds_arrays(data: object) -> bool:
-    """Return whether there is more in ``data`` than texts can hold."""
+    """Return whether ``data`` contains values that texts cannot hold."""
     if isinstance(data, Mapping):
         return any(map(_holds_arrays, data.values()))
     if isinstance(data, list | tuple):
@@ -147,10 +147,10 @@ def _holds_arrays(data: object) -> bool:
 def _with_items(
     container: Collection[object], items: dict[object, object] | list[object]
 ) -> Collection[object]:
-    """Return a copy of ``container`` with ``items`` in the places of its own.
+    """Return a copy of ``container`` with ``items`` instead of its own.
 
     It is of the same class, so that a class that no text has is noticed when the text
-    is read back; a plain dict or list where a mapping of a user cannot be copied.
+    is read back; a plain dict or list where a user-defined mapping cannot be copied.
     """
     if type(container) is dict or type(container) is list:
         return items
@@ -167,7 +167,7 @@ def _with_items(
                 duplicate[key] = item
         else:
             duplicate[:] = items
-    except Exception as error:  # users' code
+    except Exception as error:  # user code
         raise_of_signal(error)
         duplicate = items
     return cast("Collection[object]", duplicate)
@@ -181,14 +181,14 @@ def _item(annotation: object, key: object) -> Any:
 
 
 def _unread(value: object) -> tuple[Any, dict[str, Any]]:
-    """Return a copy of a struct, and what nobody has read yet of a lazy one."""
+    """Return a copy of a struct, and the pending fields of a lazy one."""
     if not isinstance(value, Lazy):
         return copy.copy(value), {}
     waiting: dict[str, Any] = dict(vars(value).get(PENDING, {}))
     if hasattr(type(value), "__copy__"):
-        stripped = copy.copy(value)  # of a model of pydantic, which has more than this
+        stripped = copy.copy(value)  # of a pydantic model, which has more than this
     else:
-        # A copy for others would read all fields.
+        # A usual copy would read all fields.
         stripped = object.__new__(type(value))
         vars(stripped).update(vars(value))
     vars(stripped).pop(PENDING, None)

@@ -1,4 +1,4 @@
-"""The walk over the text of a state, with what its class declares at each place."""
+"""Traversal of a state's text, with the declaration of its class at each path."""
 
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -35,37 +35,37 @@ from .blob_markers import checked_file, has_blobs, is_marker, marker_of
 from .field_marks import is_blob_field
 
 Waiting: TypeAlias = tuple[Callable[[], Any], Any]
-"""What reads a field that is not needed yet, and its part of the text."""
+"""A function that reads a deferred field, and its part of the text."""
 
 
 @dataclass(slots=True, kw_only=True)
 class StateTree(ABC):
-    """Makes a state of its text; a subclass says what objects and instances come to be.
+    """Makes a state from its text; a subclass makes the objects and instances.
 
-    Where a marker stands is an object, whose place is noted before the walk: any of
-    them may ask for another. All else is checked as configurations are.
+    A marker is an object, whose path is noted before the traversal: any of them may
+    need another. All other values are checked as in configs.
     """
 
     ctx: dict[str, Any]
-    """What `Serializable` values are made again with."""
+    """The context for restoring `Serializable` values."""
     ignore_extra: bool = False
     _places: dict[str, tuple[str, Any]] = field(default_factory=lambda: {})
-    """The file of each object, and what is declared there, by its path."""
+    """The file of each object, and the type declared for it, by its path."""
     _texts: list[Problem] = field(default_factory=list[Problem])
-    """What is wrong with texts that stand where an object is declared.
+    """Problems of strings where an object is declared.
 
-    Of a damaged marker nothing else would tell, until the object is used.
+    A damaged marker would otherwise go unnoticed until the object is used.
     """
 
     @property
     @abstractmethod
     def folder(self) -> Place:
-        """Where the records lie, as errors tell it."""
+        """The location of the records, for errors."""
 
     @property
     @abstractmethod
     def text_file(self) -> str:
-        """The file of the text, as errors tell it."""
+        """The file of the text, for errors."""
 
     @abstractmethod
     def blob(self, path: str) -> Any:
@@ -81,18 +81,18 @@ class StateTree(ABC):
     ) -> Any:
         """Return the ``cls`` of ``values``; those of ``waiting`` come later.
 
-        ``absent`` have a default, and the text says nothing of them.
+        ``absent`` have a default, and are not in the text.
         """
 
     def places_are_known(self) -> None:  # noqa: B027  # most have nothing to do
-        """Do what has to be done before the first object is asked for."""
+        """Prepare before the first object is requested."""
 
     def waits(self, cls: Any, item: Any) -> bool:
-        """Return whether a field of ``cls`` is read when it is first touched."""
+        """Return whether a field of ``cls`` is read on first access."""
         return False
 
     def state(self, cls: Any, tree: Any) -> Any:
-        """Return the state that ``tree`` describes, its versions upgraded already."""
+        """Return the state that ``tree`` describes, with upgraded versions."""
         self._collect(cls, tree, "")
         if self._texts:
             raise ConfigError(self.text_file, self._texts)
@@ -100,7 +100,7 @@ class StateTree(ABC):
         return self.value(cls, tree, "")
 
     def value(self, annotation: Any, tree: Any, path: str) -> Any:
-        """Return what stands at ``path``. ConfigError has the path of what is wrong."""
+        """Return the value at ``path``. ConfigError has the path of the problem."""
         if is_marker(tree) and path in self._places:
             return self.blob(path)
         if field_types_in(annotation):
@@ -115,7 +115,7 @@ class StateTree(ABC):
         return self.checked_plain_data(annotation, tree, path)
 
     def _collect(self, annotation: Any, tree: Any, path: str) -> None:
-        """Note where objects belong, so that one can ask for another."""
+        """Note the paths of objects, so that one can request another."""
         if is_marker(tree):
             if str not in members(annotation) or is_blob_field(annotation):
                 self._places[path] = (
@@ -123,7 +123,7 @@ class StateTree(ABC):
                     annotation,
                 )
         elif field_types_in(annotation):
-            # Its data is its own affair, texts that look like markers too.
+            # Its data is not interpreted, even strings that look like markers.
             return
         elif isinstance(tree, str):
             if _stands_for_object(annotation, tree):
@@ -143,7 +143,7 @@ class StateTree(ABC):
                 self._collect(_item(annotation, i), item, child(path, i))
 
     def struct(self, cls: Any, tree: Any, path: str) -> Any:
-        """Return the instance of ``cls`` whose fields ``tree`` says."""
+        """Return the instance of ``cls`` whose fields are in ``tree``."""
         values: dict[str, Any] = {}
         waiting: dict[str, Waiting] = {}
         problems = self._unknown(cls, tree, path)
@@ -183,7 +183,7 @@ class StateTree(ABC):
         ]
 
     def container(self, annotation: Any, tree: Any, path: str) -> Any:
-        """Return the list, tuple or dict in which objects are."""
+        """Return a list, tuple or dict that contains objects."""
         if is_dict(tree):
             values = {
                 key: self.value(_item(annotation, key), item, child(path, key))
@@ -203,7 +203,7 @@ class StateTree(ABC):
         return tuple(items) if isinstance(tree, tuple) else items
 
     def checked_plain_data(self, annotation: Any, tree: Any, path: str) -> Any:
-        """Return plain data, checked against its type as configurations are."""
+        """Return plain data, checked against its type as in configs."""
         if annotation is None:
             annotation = Any
         preparation = Preparation(ignore_extra=self.ignore_extra, ctx=self.ctx)
@@ -216,13 +216,13 @@ class StateTree(ABC):
             ]
             raise ConfigError(self.text_file, problems) from None
         except TypeError:
-            # A type that no text has, such as a list of modules that is empty.
+            # A type that no text has, such as an empty list of modules.
             return tree
         return put_back(checked, preparation.schedules)
 
 
 def _stands_for_object(annotation: Any, text: str) -> bool:
-    """Return whether an object is declared where ``text`` stands, and no such text."""
+    """Return whether ``text`` is no marker although an object is declared there."""
     kinds = () if annotation is None else members(annotation)
     plain_kinds = [kind for kind in kinds if not _is_object_class(kind)]
     return len(plain_kinds) < len(kinds) and not any(
@@ -247,7 +247,7 @@ def _is_object_class(kind: object) -> bool:
 
 
 def _holds_objects(cls: Any) -> bool:
-    """Return whether a field's type is one that no text has."""
+    """Return whether a field's type cannot be written as text."""
     try:
         check(cls, {}, ())
     except ConfigError:

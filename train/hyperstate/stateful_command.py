@@ -1,4 +1,4 @@
-"""A command line for a function of one run that goes on where it was."""
+"""A command line for a function of one run that can be resumed."""
 
 import functools
 import os
@@ -44,9 +44,9 @@ _RESUME_FROM = CommandOption(
 
 
 class RunOptions(TypedDict, total=False):
-    """How a run is begun, saved and gone on with, as `HyperState.load` is told.
+    """How a run is started, saved and resumed, as arguments of `HyperState.load`.
 
-    That says what each means, and what it is where it is left out.
+    That documents each of them, and its default.
     """
 
     ignore_extra: bool
@@ -74,12 +74,13 @@ def stateful_command(
     checkpoint_key: str | None = None,
     **options: Unpack[RunOptions],
 ) -> Callable[[Callable[[HyperState[C, S]], R]], Program[HyperState[C, S], R]]:
-    """Make a function of a `HyperState` a program that can be killed and goes on.
+    """Make a function of a `HyperState` a program that can be killed and resumed.
 
     It takes ``--config FILE``, ``--checkpoint-dir DIR``, ``--resume-from PATH``, fields
-    as ``a.b=value``, and ``--help``; all else is as with `burnish.config.command`, and
-    the arguments are those of `HyperState.load`. The same words begin a run and go on
-    with it. The processes that ``torchrun`` starts are one run, with a process group.
+    as ``a.b=value``, and ``--help``; everything else is as with
+    `burnish.config.command`, and the arguments are those of `HyperState.load`. The same
+    command line starts a run and resumes it. The processes that ``torchrun`` starts are
+    one run, with a process group.
     """
     _check_options(options)
 
@@ -130,7 +131,7 @@ def _waiting_for_saves(
     @functools.wraps(function)
     def finished(run: HyperState[C, S]) -> R:
         result = function(run)
-        # Nobody else would hear of a last save that failed after it.
+        # The failure of a last save after it would not be reported elsewhere.
         run.wait()
         return result
 
@@ -138,7 +139,7 @@ def _waiting_for_saves(
 
 
 def _beginning(line: CommandLine) -> Place | None:
-    """Return what the run begins with. ValueError for a wrong sort of file."""
+    """Return what the run begins with. ValueError for the wrong kind of file."""
     if line.config is not None:
         return _config_file(place_named(line.config))
     origin = line.options[_RESUME_FROM.name]
@@ -155,7 +156,7 @@ def _config_file(file: Place) -> Place:
 
 
 def _checkpoint(place: Place) -> Place:
-    """Return the folder that ``--resume-from`` means; a state stands for its own."""
+    """Return the folder of ``--resume-from``; a state file means its own."""
     if place.name == STATE and is_taken(place.parent / CONFIG):
         return place.parent
     if size_at(place) is not None:
@@ -168,7 +169,7 @@ def _checkpoint(place: Place) -> Place:
 
 
 def _tell_origin(run: HyperState[Any, Any], line: CommandLine) -> None:
-    """Say on stderr where the run goes on, and what is not read again then."""
+    """Print to stderr where the run resumes, and which files it does not read."""
     if run.origin is None or not is_writer():
         return
     ignored = "" if line.config is None else f"; {line.config} is not read again"
@@ -176,16 +177,16 @@ def _tell_origin(run: HyperState[Any, Any], line: CommandLine) -> None:
 
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-"""What a launcher sets in the environment of each process that it starts."""
+"""The variables that a launcher sets in the environment of each process."""
 
 
 @contextmanager
 def launched_process_group() -> Generator[None]:
-    """Have the group of the processes that were launched together, while this lasts.
+    """Initialize the group of the processes that were launched together.
 
-    Nothing happens where one process was started alone, or where the program has made
-    its group. After an error the group is left to the end of the process, since the
-    others may never come.
+    Nothing happens where one process was started alone, or where the program has
+    initialized its group. After an error the group is left to the end of the process,
+    since the other processes may never join.
     """
     distributed = torch.distributed
     is_launched = all(name in os.environ for name in _VARIABLES)

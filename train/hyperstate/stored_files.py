@@ -24,39 +24,39 @@ CONFIG, STATE, RNG = "config.ron", "state.ron", "rng.mpk"
 """The files of a checkpoint, beside one record for each object of the state."""
 
 MOST_BYTES = 1 << 30
-"""Of a text; whoever reads it says what is too long for a config, say."""
+"""Maximal bytes of a text; its reader reports one too long for a config."""
 
 
 @dataclass(frozen=True, slots=True)
 class StoredFiles:
     """The files of a checkpoint, by name.
 
-    What is in ``contents`` is taken from there, all else from the folder.
+    Files in ``contents`` are taken from there, all others from the folder.
     """
 
     folder: Place
-    """Where they lie, or lay for the process that sent them."""
+    """Where they are, or were in the process that sent them."""
     contents: Mapping[str, bytes | bytearray] = field(
         default_factory=dict[str, bytes | bytearray]
     )
     is_here: bool = True
     """Whether this process reads the folder itself."""
     folders: frozenset[str] = frozenset()
-    """Records in folders, of which each process reads its own share all the same."""
+    """Records in folders, of which each process nevertheless reads its own share."""
     opened: Descriptor | None = None
-    """The folder that was looked at, which another may have replaced since."""
+    """The folder that was opened, which another may have replaced since."""
     _kinds: dict[str, bool] = field(default_factory=dict[str, bool], repr=False)
-    """Which objects of a storage were looked at, and whether each is a folder."""
+    """Which objects of a storage were looked up, and whether each is a folder."""
 
     @classmethod
     def of_folder(cls, folder: Place, texts: Iterable[str] = ()) -> "StoredFiles":
-        """Return the files in ``folder``; ``texts`` are held as they are now.
+        """Return the files in ``folder``; ``texts`` are read now.
 
-        A text that is not there is left out.
+        A missing text is left out.
         """
         if isinstance(folder, Url):
             return cls(folder, _stored_texts(folder, texts))
-        # What is lazy is read later, wherever the program is then.
+        # Lazy fields are read later, when the working directory may be another.
         folder = folder.absolute()
         opened = open_folder(str(folder))
         contents = {
@@ -67,16 +67,16 @@ class StoredFiles:
         return cls(folder, contents, opened=opened)
 
     def close(self) -> None:
-        """Let go of the folder; its files can be read as long as it has its name."""
+        """Close the folder; its files can be read as long as it has its name."""
         if self.opened is not None:
             self.opened.close()
 
     @property
     def is_current(self) -> bool:
-        """Whether the folder that was looked at is still the one of that name.
+        """Whether the opened folder is still the one of that name.
 
-        It has to be open: else the file system gives another one its number. In a
-        storage its state tells it.
+        It has to be open, or the file system may reuse its number. In a storage its
+        state is compared.
         """
         if isinstance(self.folder, Url):
             state = self.contents.get(STATE)
@@ -92,13 +92,13 @@ class StoredFiles:
         return os.path.samestat(os.fstat(self.opened.fd), status)
 
     def names(self) -> list[str]:
-        """Return the names of all files, in order; of a storage those held here."""
+        """Return the names of all files, sorted; of a storage those held here."""
         is_listed = self.is_here and isinstance(self.folder, Path)
         in_folder = os.listdir(self.folder) if is_listed else []
         return sorted({*in_folder, *self.contents, *self.folders})
 
     def has(self, name: str) -> bool:
-        """Return whether there is a file ``name``, or a link that leads to none."""
+        """Return whether there is a file ``name``, or a dangling link."""
         if name in self.contents or name in self.folders:
             return True
         return self.is_here and (is_taken(self.folder / name) or self.is_folder(name))
@@ -115,11 +115,11 @@ class StoredFiles:
         return self._kinds[name]
 
     def file(self, name: str) -> Place:
-        """Return where ``name`` lies, as errors tell it."""
+        """Return the location of ``name``, for errors."""
         return self.folder / name
 
     def readable(self, name: str) -> Place | BinaryIO:
-        """Return what records are read from. FileNotFoundError, now or when read."""
+        """Return the source of a record. FileNotFoundError, now or when it is read."""
         content = self.contents.get(name)
         if content is not None:
             return cast(
@@ -132,7 +132,7 @@ class StoredFiles:
         return self.place(name)
 
     def place(self, name: str) -> Place:
-        """Return the path or the URL from which a record that is there is read."""
+        """Return the path or the URL of an existing record."""
         place = self.file(name)
         is_folder = isinstance(place, Url) and self.is_folder(name)
         return place / INDEX if is_folder else place
@@ -147,11 +147,11 @@ class StoredFiles:
         return read_file(source, source.stat().st_size if most is None else most)
 
     def text(self, name: str) -> str:
-        """Return the text in a file. ConfigSyntaxError if it is none."""
+        """Return the text of a file. ConfigSyntaxError for other content."""
         return text_of(self.data(name, MOST_BYTES))
 
     def tree(self, name: str) -> Any:
-        """Return what a text says, before any class has looked at it."""
+        """Return the tree of a text, before any class has interpreted it."""
         try:
             return config_format_of(Path(name)).read(self.text(name))
         except ConfigSyntaxError as error:
@@ -171,7 +171,7 @@ def check_texts(files: StoredFiles, *names: str) -> None:
 
 
 def _stored_texts(folder: Url, names: Iterable[str]) -> dict[str, bytes | bytearray]:
-    """Return the content of those of these objects that are there."""
+    """Return the contents of the existing ones of these objects."""
     objects, contents = StoredFolder(folder), dict[str, bytes | bytearray]()
     for name in names:
         with suppress(FileNotFoundError):
@@ -191,7 +191,7 @@ def _text(opened: Descriptor, folder: Path, name: str) -> bytes | None:
 
 
 class _Content:
-    """Bytes under a name, for whoever reads records."""
+    """Bytes with a name, for readers of records."""
 
     def __init__(
         self,
@@ -202,11 +202,11 @@ class _Content:
         self.name, self._content, self._others = name, content, others
 
     def read(self) -> bytes | bytearray:
-        """Return all of them; they are nobody's to change."""
+        """Return all of them; read-only."""
         return self._content
 
     def data_beside(self, name: str) -> bytes | bytearray:
-        """Return a file of the same checkpoint, which a record in links names."""
+        """Return a file of the same checkpoint, to which a linked record refers."""
         if name not in self._others:
             raise missing_beside(self.name, name)
         return self._others[name]

@@ -1,4 +1,4 @@
-"""What a state has that no checkpoint has, so that a run that goes on would lack it."""
+"""Values of a state that no checkpoint has, so that a resumed run would lack them."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping
@@ -23,20 +23,20 @@ from .state_text import is_blob
 
 @dataclass(slots=True)
 class UnsavedValues:
-    """Warns, once of each kind, of what the saves of a run leave out."""
+    """Warns, once per kind, about values that the saves of a run omit."""
 
     _remade: dict[str, str | None] = field(default_factory=dict[str, str | None])
-    """The texts of what constructors made of fields that they fill, by path."""
+    """The texts of fields that constructors fill, by path."""
     _is_told_of_attributes: bool = False
     _is_told_of_remade: bool = False
 
     @classmethod
     def of(cls, state: object) -> "UnsavedValues":
-        """Return those of a run whose ``state`` was begun or restored just now."""
+        """Return the texts of a run whose ``state`` was just begun or restored."""
         return cls({path: _text(value) for path, value, _ in _remade_in(state)})
 
     def warn(self, state: object) -> None:
-        """Warn of what the save of ``state`` leaves out."""
+        """Warn about what the save of ``state`` omits."""
         names = unsaved_attributes(state)
         if names and not self._is_told_of_attributes:
             self._is_told_of_attributes = True
@@ -76,9 +76,9 @@ class UnsavedValues:
 
 
 def unsaved_attributes(state: Any) -> list[str]:
-    """Return the attributes of a state that are not fields of its class, nor private.
+    """Return the attributes of a state that are neither fields nor private.
 
-    What a class keeps for itself (a cached property) is none of a run.
+    Values that a class caches for itself (a cached property) do not belong to a run.
     """
     cls = type(state)
     declared = {part.attribute for part in stored_fields(cls)}
@@ -96,7 +96,7 @@ def _remade_in(state: object) -> Iterator[tuple[str, object, str | None]]:
 
 
 def _field_value(value: object, attribute: str) -> object:
-    """Return what a struct has there; MISSING for what nobody has read yet."""
+    """Return a struct's value; MISSING if it was not read yet."""
     if isinstance(value, Lazy):
         return vars(value).get(attribute, MISSING)
     return getattr(value, attribute, MISSING)
@@ -106,9 +106,9 @@ _EMPTY = (list, dict, set)
 
 
 def _default_text(cls: type, remade: Field[Any]) -> str | None:
-    """Return the default that a constructor leaves as it is, None if it may not.
+    """Return the default that a constructor leaves as it is, None if unknown.
 
-    Other factories than those of empty containers may draw numbers that a run misses.
+    Factories other than those of empty containers may draw numbers that a run misses.
     """
     if hasattr(cls, "__post_init__"):
         return None
@@ -121,7 +121,7 @@ def _default_text(cls: type, remade: Field[Any]) -> str | None:
 def _text(value: object) -> str | None:
     try:
         return data_text(value)
-    except Exception as error:  # users' code
+    except Exception as error:  # user code
         raise_of_signal(error)
         return None
 
@@ -144,7 +144,7 @@ def objects_in(value: object) -> Iterator[object]:
 def _is_stored(item: object, stored_ids: set[int]) -> bool:
     """Return whether records hold ``item``: of a module, all that may change.
 
-    What wraps a stored module (compiled, for several devices) has its tensors, and a
+    A wrapper of a stored module (compiled, for several devices) has its tensors, and a
     loss has none.
     """
     if id(item) in stored_ids:
@@ -158,7 +158,7 @@ def _is_stored(item: object, stored_ids: set[int]) -> bool:
 
 
 def _stored_ids(value: object) -> set[int]:
-    """Return the ids of objects below ``value`` that its records hold, in part too."""
+    """Return the ids of objects below ``value`` that its records hold, even in part."""
     stored_ids: set[int] = set()
     for item in objects_in(value):
         stored_ids.add(id(item))
