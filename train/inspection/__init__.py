@@ -1,1 +1,1 @@
-"""What stands in any file or folder that a person points at."""
+"""The content of any file or folder of records that a user names."""

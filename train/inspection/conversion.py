@@ -1,4 +1,4 @@
-"""A stored record written in another form, streamed, and nothing lost on the way."""
+"""A stored record converted to another form, streamed, without losses."""
 
 import errno
 import os
@@ -57,13 +57,13 @@ def convert_file(
     weights_only: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Write the record in ``source`` to ``target``; return how many entries it has.
+    """Write the record in ``source`` to ``target``; return its number of entries.
 
-    The suffix of ``target`` is its format; with ``shards``, the most bytes of a file,
-    it is a folder of safetensors. ``upgrade`` applies the rules of a class first. Of a
-    file of torch what stands beside its state dict is left out with ``weights_only``.
-    Raises `RecordError` for what the format cannot hold, naming it; FileExistsError
-    for a target that is there, unless ``is_replacing``.
+    The suffix of ``target`` is its format; with ``shards``, the maximal bytes of a
+    file, it is a folder of safetensors. ``upgrade`` applies the rules of a class first.
+    With ``weights_only``, only the state dict of a torch file is converted. Raises
+    `RecordError` for content that the format cannot hold, naming it; FileExistsError
+    for an existing target, unless ``is_replacing``.
     """
     if shards is None:
         _check_free(target, is_replacing)
@@ -95,10 +95,10 @@ def consolidate_folder(
     is_replacing: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Write the record in a folder to one file; return how many entries it has.
+    """Write the record in a folder to one file; return its number of entries.
 
     A few rows are in memory at a time. RecordError for a folder that several processes
-    did not write; else as `convert_file`.
+    did not write; otherwise as `convert_file`.
     """
     if not is_url(folder) and not os.path.lexists(folder):
         raise missing_file(folder, names_a_record, "a record")
@@ -124,8 +124,8 @@ def shard_file(
 ) -> int:
     """Write a record into a folder of parts, which any number of processes loads.
 
-    Return how many entries it has. FileExistsError for a folder in which anything is,
-    unless ``is_replacing``; then files that are not a record's stay.
+    Returns the number of entries. FileExistsError for a non-empty folder, unless
+    ``is_replacing``; then files that are not a record's stay.
     """
     if not folder:
         raise ValueError("the name of the folder is empty; use . for the current one")
@@ -152,7 +152,7 @@ def shard_file(
 
 
 def _check_free(target: str, is_replacing: bool) -> None:
-    """Raise an OSError if a file is at ``target`` that must stay, or a folder."""
+    """Raise an OSError if ``target`` is a file that must stay, or a folder."""
     if os.path.isdir(target):
         raise IsADirectoryError(
             errno.EISDIR, "found a folder, but one file is written; name a file", target
@@ -175,7 +175,7 @@ def _holds_anything(folder: str) -> bool:
 
 
 def _only_record(source: StoredParts) -> FlatRecord:
-    """Return what is written anew, or raise a RecordError for several."""
+    """Return the state dict to write, or raise a RecordError if there are several."""
     if len(source.parts) == 1:
         return source.parts[0].record
     files = first_names([part.file for part in source.parts], 6)
@@ -186,7 +186,7 @@ def _only_record(source: StoredParts) -> FlatRecord:
 
 
 def _check_nothing_beside(record: FlatRecord, *, has_weights_only: bool = True) -> None:
-    """Raise RecordError for what stands in a file of torch beside its state dict.
+    """Raise RecordError for other content of a torch file than its state dict.
 
     ``has_weights_only`` is whether the command has this option, which convert has.
     """
@@ -210,7 +210,7 @@ def _check_alone(*others: object) -> None:
 
 
 def _check_nothing_lost(record: FlatRecord, target: str) -> None:
-    """Raise RecordError, which names them, for entries that the format leaves out."""
+    """Raise RecordError, which names them, for entries that the format omits."""
     names = format_of_suffix(target)
     if names is None:
         raise ValueError(no_format_in(target))
@@ -248,15 +248,15 @@ def _write_shards(
 
 
 def _folder_for(folder: str) -> AbstractContextManager[None]:
-    """Return a context in which ``folder`` is there; a URL has no folders."""
+    """Return a context in which ``folder`` exists; a URL has no folders."""
     return nullcontext() if is_url(folder) else new_folder(folder)
 
 
 def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:
-    """Return the shards of ours that new ones in this folder take the place of.
+    """Return our existing shards in this folder, which new ones replace.
 
-    FileExistsError where anything is in it, unless ``is_replacing``; then for other
-    weights, which readers could take for these.
+    FileExistsError for a non-empty folder, unless ``is_replacing``; then for other
+    weights, which readers could mistake for these.
     """
     index = os.path.join(folder, INDEX)
     has_shards = is_taken(index)
@@ -269,7 +269,7 @@ def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:
     indexed_names = set[str]()
     if has_shards:
         indexed_names.update(shard_names(read_shard_index(index)))
-    # Those with a group that no index names are of a killed writer.
+    # Shards of a group that no index names were left by a killed writer.
     file_names = [] if is_url(folder) else os.listdir(folder)
     matches = map(OUR_SHARD.fullmatch, sorted({*indexed_names, *file_names}))
     return [m[0] for m in matches if m and (m[0] in indexed_names or m[1])]
@@ -282,7 +282,7 @@ def _in_the_way(has_shards: bool) -> str:
 
 
 def _check_no_other_weights(folder: str, names: Sequence[str]) -> None:
-    """Raise FileExistsError for weights of another form: a folder is one model."""
+    """Raise FileExistsError for weights in another form: a folder is one model."""
     for name in names:
         file = os.path.join(folder, name)
         if is_taken(file):

@@ -1,4 +1,4 @@
-"""burnish.diff: what only one of two has, and how far the rest is apart."""
+"""burnish.diff: what only one of two has, and how much the rest differs."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -58,14 +58,14 @@ def diff(
     atol: float | None = None,
     progress: Progress | None = None,
 ) -> Diff:
-    """Return what differs between two checkpoints, files, records or modules.
+    """Return the differences between two checkpoints, files, records or modules.
 
-    Folders are opened as `burnish show` opens them, optimizers compared by the names
-    of parameters. A tensor that has another name is recognized by its ID, its values,
-    or a beginning that all names got. Without ``rtol`` and ``atol`` every value
-    counts; with one of them a difference of at most ``atol + rtol * abs(b)`` is none.
-    Tensors are read a piece at a time. ``progress`` is called as by saves. Raises
-    `RecordError` for damage, OSError for what is missing.
+    Folders are opened as `burnish show` opens them, optimizers compared by the names of
+    parameters. A renamed tensor is recognized by its ID, its values, or a prefix that
+    all names got. Without ``rtol`` and ``atol`` every difference counts; with one of
+    them a difference of at most ``atol + rtol * abs(b)`` does not. Tensors are read in
+    pieces. ``progress`` is called as by saves. Raises `RecordError` for damage, OSError
+    for missing files.
     """
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if tolerance is None:
@@ -94,9 +94,10 @@ def diff(
 
 
 def text_values(source: StoredParts) -> dict[str, object] | None:
-    """Return what a checkpoint says in texts beside its records, by path.
+    """Return the content of a checkpoint's texts beside its records, by path.
 
-    None for what has no texts. Raises ConfigSyntaxError for one that cannot be read.
+    None for folders without texts. Raises ConfigSyntaxError for one that cannot be
+    read.
     """
     if source.kind == "checkpoint":
         return values_by_path(
@@ -139,8 +140,8 @@ def _matched(
 ) -> dict[str, PartView]:
     """Return the parts under the names by which they are compared.
 
-    What is stored alone is compared with the only module of a checkpoint, and an
-    optimizer with the only one of its kind.
+    A record alone is compared with the only module of a checkpoint, and an optimizer
+    with the only one of its kind.
     """
     if len(views) > 1 and [*other_views] == [""]:
         peers = [*_peers(other_views[""], views.values())]
@@ -152,13 +153,13 @@ def _matched(
 
 
 def _peers(view: PartView, others: Iterable[PartView]) -> Iterator[PartView]:
-    """Yield the parts of a checkpoint that may be what ``view`` is."""
+    """Yield the parts of a checkpoint that may correspond to ``view``."""
     if view.groups:
         type_name = view.record.type_name
         yield from (v for v in others if v.groups and v.record.type_name == type_name)
         return
     for other in others:
-        # A HyperState does not say what its parts are.
+        # A HyperState does not declare the kinds of its parts.
         is_module = not (other.part.kind or other.groups or other.record.is_typed)
         if is_module or other.part.kind == "module":
             yield other
@@ -220,7 +221,7 @@ def _compared(
 
 
 _Views: TypeAlias = Mapping[str, tuple[PartView | None, PartView | None]]
-"""What both have under the name of a part."""
+"""What both sides have under the name of a part."""
 
 
 def _below(part: str, names: Iterable[str]) -> tuple[str, ...]:
@@ -228,7 +229,7 @@ def _below(part: str, names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _beside(views: _Views) -> list[str]:
-    """Return what stands beside the state dicts of either side, by name."""
+    """Return the content beside the state dicts of either side, by name."""
     sides = ((n, view) for n, pair in views.items() for view in pair if view)
     names = (join(n, item) for n, view in sides for item in view.record.reading.beside)
     return [*dict.fromkeys(names)]
@@ -242,7 +243,7 @@ def _unpaired_text(settings: Mapping[str, SettingsPair]) -> Iterator[str]:
 
 
 class _Distances:
-    """What is found of pairs, one after the other."""
+    """The results for pairs, in order."""
 
     def __init__(self, rtol: float, atol: float, progress: Progress | None) -> None:
         self.rtol, self.atol = rtol, atol
@@ -250,7 +251,7 @@ class _Distances:
         self._progress = None if call is None else through_generators(call)
         self.reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {}
         self.retyped: dict[str, tuple[torch.dtype, torch.dtype]] = {}
-        # Reading small tensors one by one takes as long as comparing them does.
+        # Reading small tensors one by one takes as long as comparing them.
         self._maps = Maps()
         self.changes = TensorChanges()
         self.equal: list[str] = []
@@ -275,11 +276,11 @@ class _Distances:
             if reshaped:
                 self.unequal_parts.add(part)
             self.reshaped |= reshaped
-        self._maps = Maps()  # the pages of the files are let go
+        self._maps = Maps()  # so that the pages of the files are released
         self.layers.put_together()
 
     def _add(self, a: Entry, b: Entry, path: str, tally: Tally) -> bool:
-        """Compare a pair, and return whether it is the same."""
+        """Compare a pair, and return whether it is equal."""
         if a.dtype is not b.dtype:
             self.retyped[path] = a.dtype, b.dtype
         distance = self._distance(a, b, tally, path)
@@ -305,11 +306,11 @@ def _is_alike(a: Entry, b: Entry) -> bool:
 
 
 _SMALL = 1 << 16
-"""Bytes of a tensor that is read at once: of hundreds of thousands, most are such."""
+"""Bytes of a tensor that is read whole: most of hundreds of thousands are."""
 
 
 def _small_source(entry: Entry) -> Tensor | Payload | None:
-    """Return what is read at once; None for what is read by blocks, as of URLs."""
+    """Return the whole tensor; None for one that is read in blocks, as of URLs."""
     if entry.nbytes > _SMALL:
         return None
     source = entry.reading_source()
@@ -330,7 +331,7 @@ def _counted(blocks: Iterable[Tensor], tally: Tally, path: str) -> Iterator[Tens
 
 
 def _values(entry: Entry) -> Iterator[Tensor]:
-    """Yield what the entry holds now: of a live one the tensor, else the file."""
+    """Yield the current values of the entry: of the live tensor, else of the file."""
     return (block.detach() for block in entry.blocks())
 
 
@@ -352,7 +353,7 @@ def _changes(
     b: Mapping[str, object] | None,
     tolerance: tuple[float, float] | None = None,
 ) -> list[ValueChange]:
-    """Return what differs; where one side tells nothing, nothing is compared."""
+    """Return the differences; where one side has no data, nothing is compared."""
     if a is None or b is None:
         return []
     sides = {p: (a.get(p, ABSENT), b.get(p, ABSENT)) for p in dict.fromkeys([*a, *b])}
@@ -364,12 +365,12 @@ def _changes(
 
 
 def _is_equal(a: object, b: object) -> bool:
-    # A text says what a value is, NaN and numbers of different types among them.
+    # The text form distinguishes NaN and numbers of different types.
     return a is b or repr(a) == repr(b)
 
 
 def _is_close(a: object, b: object, tolerance: tuple[float, float] | None) -> bool:
-    """Return whether both are numbers within the tolerance; of any size, exactly."""
+    """Return whether both are numbers within the tolerance; exact for any size."""
     a, b = (side.item() if isinstance(side, np.generic) else side for side in (a, b))
     if tolerance is None or isinstance(a, bool) or isinstance(b, bool):
         return False

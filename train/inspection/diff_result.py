@@ -1,4 +1,4 @@
-"""Diff: what a comparison of two finds, and how it reads."""
+"""Diff: the result of a comparison, and its text form."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class ValueChange:
     b: object
     """`ABSENT` where one of them has none."""
     is_close: bool = False
-    """Whether both are numbers, no farther apart than a tolerance that was given."""
+    """Whether both are numbers that differ by no more than a given tolerance."""
 
 
 class _Absent:
@@ -35,53 +35,55 @@ ABSENT = _Absent()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diff(FoldedHtml):
-    """What `diff` returns; `same` is the verdict."""
+    """The result of `diff`; `same` is the verdict."""
 
     a: str
     b: str
     only_a: list[str]
     only_b: list[str]
     reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]]
-    """Shapes of what both have, where they differ; values are not compared then."""
+    """Different shapes of common tensors, whose values are not compared then."""
     retyped: dict[str, tuple[torch.dtype, torch.dtype]]
-    """Dtypes, where they differ; the values are compared all the same."""
+    """Different dtypes; the values are compared nevertheless."""
     renamed: dict[str, str]
     changed: Sequence[TensorChange]
-    """Tensors with other values, the one that moved most first."""
+    """Tensors with different values, the largest change first."""
     n_beyond: int
-    """How many of them are beyond the tolerance, without one all."""
+    """How many of them are beyond the tolerance; all of them without one."""
     equal: list[str]
-    """Tensors with the same values, as they are named in the first one."""
+    """Tensors with equal values, by their names in the first one."""
     layers: Sequence[LayerChange]
-    """Layers with other values, the one that moved most first."""
+    """Layers with different values, the largest change first."""
     hyperparameters: list[ValueChange]
     tied_a: list[tuple[str, ...]]
-    """Names of tied tensors of the first one, which are several in the second."""
+    """Names of tied tensors of the first one that are separate in the second."""
     tied_b: list[tuple[str, ...]]
     not_compared: list[str]
-    """What else stands in files of torch, beside the state dict, which is never read;
-    and the hyperparameters of parts of a module that one side alone tells."""
+    """What was not compared.
+
+    That is content of torch files beside the state dict, which is never read; and the
+    hyperparameters of parts of a module that only one side has.
+    """
     data: list[ValueChange]
     """Plain data beside the tensors: extra state, counters."""
     equal_parts: list[str]
-    """Parts of two checkpoints in which nothing differs; none of what is stored alone.
-    """
+    """Parts of two checkpoints without differences; empty for single records."""
     has_tolerance: bool
     """Whether ``rtol`` or ``atol`` was given, which then decides."""
 
     @property
     def n_equal(self) -> int:
-        """How many tensors have the same values."""
+        """Number of tensors with equal values."""
         return len(self.equal)
 
     @property
     def same(self) -> bool:
-        """Whether both hold the same: names, shapes, values within the tolerance.
+        """Whether both are equal: names, shapes, values within the tolerance.
 
-        Without a tolerance dtypes are the same too; with one, numbers in plain data
-        are within it. Hyperparameters count where both have some; a rename and another
-        tie alone are not a difference of values, and are one of names. What stands in
-        `not_compared` has no part in it.
+        Without a tolerance dtypes must be equal too; with one, numbers in plain data
+        must be within it. Hyperparameters count where both have some; a rename alone,
+        or a different tie, is not a difference of values, but one of names. The content
+        of `not_compared` does not count.
         """
         names = self.only_a or self.only_b or self.reshaped or self.renamed
         if names or self.hyperparameters or self.tied_a or self.tied_b:
@@ -100,7 +102,7 @@ class Diff(FoldedHtml):
         return f"{text}; not compared: {names}"
 
     def parts_text(self) -> str:
-        """Return in a line which parts are the same, where others are not; or ''."""
+        """Return a line with the equal parts, if others differ; or ''."""
         if self.same or not self.equal_parts:
             return ""
         return f"the same: {printable(', '.join(self.equal_parts))}"
@@ -162,11 +164,11 @@ class Diff(FoldedHtml):
 
 
 _MARKS = {"hyperparameters": "", "plain data": "", "only in A": "- ", "only in B": "+ "}
-"""What stands before the lines of a kind in a repr, in place of its title."""
+"""The heading of the lines of a kind in a repr, instead of its title."""
 
 
 def share_text(share: float) -> str:
-    """Return a share in percent; one that is rounded is none or all only if it is."""
+    """Return a percentage; it is 0 % or 100 % only if that is exact."""
     text = f"{share:.1%}"
     if text == "0.0%" and share:
         return "<0.1%"

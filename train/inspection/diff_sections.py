@@ -1,4 +1,4 @@
-"""What differs but for values, as lines below titles: for tables, pages and reprs."""
+"""Differences other than values, as titled lines: for tables, pages and reprs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class _Sides(Protocol):
 
 
 class _Differences(Protocol):
-    """What is told of a `Diff`, whose repr has these lines."""
+    """What is shown of a `Diff`, whose repr has these lines."""
 
     @property
     def only_a(self) -> Sequence[str]: ...
@@ -50,19 +50,19 @@ class _Differences(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class DiffSection:
-    """Lines of one kind, and how many names there are."""
+    """Lines of one kind, and the number of names."""
 
     title: str
     lines: list[str]
     n: int
     n_more: int
-    """Names that none of the lines stands for."""
+    """Number of names that none of the lines represents."""
 
 
 def diff_sections(
     result: _Differences, most: int | None, *, is_folded: bool = True
 ) -> Iterator[DiffSection]:
-    """Yield each kind of difference that there is, with ``most`` lines; None: all.
+    """Yield each kind of difference that exists, with ``most`` lines; None: all.
 
     If ``is_folded``, repeated blocks with the same difference are one line.
     """

@@ -8,21 +8,21 @@ from typing import TypeAlias
 from ...config.printable import printable, printable_name
 
 _MOST = 20_000
-"""Names that are looked at; what lies behind them is a line each to nobody."""
+"""Maximal number of names that are folded; further ones are too many to read."""
 
 _DEEPEST = 4
-"""Numbers of a path that may be folded, its first ones."""
+"""Number of a path's first integers that may be folded."""
 
 
 @dataclass(slots=True)
 class NamedLine:
-    """What is told of a path, or of the paths of ``n`` blocks."""
+    """The line of a path, or of the paths of ``n`` blocks."""
 
     path: str
     text: str = ""
-    """What follows the path."""
+    """The rest of the line after the path."""
     new_path: str = ""
-    """Another name of it, whose number is that of the path."""
+    """Another name of it, with the same number as the path."""
     n: int = 1
 
     def __str__(self) -> str:
@@ -32,9 +32,9 @@ class NamedLine:
 
 
 def folded(lines: Iterable[NamedLine]) -> list[NamedLine]:
-    """Return one line for what differs in a number alone, if the numbers follow.
+    """Return one line for lines that differ only in consecutive numbers.
 
-    Of very many lines these are the first ones. The order is that of the first name in
+    Of very many lines, only the first ones. The order is that of the first name in
     each.
     """
     rows = [*islice(lines, _MOST)]
@@ -47,7 +47,7 @@ _Key: TypeAlias = tuple[str, str, str]
 
 
 def _folded_at(place: int, lines: Sequence[NamedLine]) -> list[NamedLine]:
-    """Return the lines with the numbers at one place of their paths folded."""
+    """Return the lines with the numbers at one position of their paths folded."""
     runs: list[_Run] = []
     last_runs: dict[_Key, _Run] = {}
     for line in lines:
@@ -72,7 +72,7 @@ def _folded_at(place: int, lines: Sequence[NamedLine]) -> list[NamedLine]:
 
 
 class _Run:
-    """A line and those that follow it, each with the next number."""
+    """A line and its successors, each with the next number."""
 
     __slots__ = ("first", "i", "lines", "n", "new_i")
 
@@ -98,11 +98,11 @@ class _Run:
 
 
 def _with(parts: Sequence[str], i: int, part: str) -> str:
-    """Return the path of ``parts`` with another at ``i``; as it is for -1."""
+    """Return the path of ``parts`` with another one at ``i``; unchanged for -1."""
     return ".".join(parts if i < 0 else [*parts[:i], part, *parts[i + 1 :]])
 
 
 def _is_number(part: str) -> bool:
-    # A number with zeros before it would come back without them.
+    # Numbers with leading zeros would come back without them.
     is_digits = part.isascii() and part.isdecimal() and len(part) < 18
     return is_digits and str(int(part)) == part

@@ -1,4 +1,4 @@
-"""What is wrong with folders as wholes, whatever their records are."""
+"""Problems of whole folders, independent of their records."""
 
 import os
 import re
@@ -31,16 +31,16 @@ _SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}\.safetensors")
 
 
 _PARTS_OF_LIGHTNING = {"model.mpk", "training.mpk"}
-"""What `RecordCheckpoint` writes, into folders of any name."""
+"""The names that `RecordCheckpoint` writes, into folders of any name."""
 
 
 def problems_in(row: WalkRow) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a folder as a whole: the file that says so, and what.
+    """Yield the problems of a whole folder: the file that shows it, and a description.
 
     A part that a checkpoint names is missing, or is another record than was saved; a
     text of it cannot be read; a shard that an index names is missing, or the index of
-    shards; a run does not go on from its newest checkpoint, or an older one has lost
-    the file that says what it holds. Folders in it are asked of by rows of their own.
+    shards; a run does not resume from its newest checkpoint, or an older one has lost
+    the file that lists its content. Folders in it are checked in rows of their own.
     """
     folder, folders, names = row
     yield from problems_of_run(folder, folders)
@@ -64,9 +64,9 @@ def problems_in(row: WalkRow) -> Iterator[tuple[str, str]]:
 
 
 def problems_of_run(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield why a run with checkpoints of these names does not go on from the newest.
+    """Yield why a run with these checkpoints does not resume from the newest.
 
-    It is what restoring from it says, without the name of the checkpoint.
+    It is the error of restoring it, without the name of the checkpoint.
     """
     for folders in _runs_in(folder, names):
         try:
@@ -84,7 +84,7 @@ def _runs_in(folder: str, names: Sequence[str]) -> Iterator[Folders]:
 
 
 def _unmarked(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield checkpoints older than the newest whole one that are none any more."""
+    """Yield checkpoints older than the newest whole one that are no longer complete."""
     for folders in _runs_in(folder, names):
         newest = max(folders.by_number(), default=-1)
         for number, place in folders.unmarked().items():
@@ -124,7 +124,7 @@ def _digest(file: Path) -> str:
 
 
 def _problems_of_state(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield what a checkpoint of HyperState lacks, or has of another."""
+    """Yield what a HyperState checkpoint lacks, or has from another one."""
     files = StoredFiles.of_folder(folder, (CONFIG, STATE, DIGESTS))
     with closing(files):
         try:
@@ -163,7 +163,7 @@ def _wrong_records(
 def _problems_of_settings(
     folder: str, names: Sequence[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with the configuration beside weights."""
+    """Yield problems of the configuration beside weights."""
     file = os.path.join(folder, PRETRAINED_CONFIG)
     # A folder of that name is in the way, and is not among the files.
     if os.path.lexists(file) and any(kind in names for kind in KINDS):
@@ -175,7 +175,7 @@ def _problems_of_settings(
 
 
 def _lost_indexes(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield indexes that are missing though their shards or parts are there."""
+    """Yield indexes that are missing although their shards or parts exist."""
     shards = [match[1] for name in names if (match := _SHARD.fullmatch(name))]
     indexes = {f"{stem}.safetensors.index.json" for stem in shards}
     if not is_record_folder(folder) and any(map(save_id_of, names)):

@@ -1,4 +1,4 @@
-"""Which layers moved: the changes of tensors put together by layer."""
+"""Changes of tensors, summarized by layer."""
 
 import math
 import re
@@ -13,28 +13,28 @@ from .rows import Rows
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayerChange:
-    """How far the tensors of a layer are apart, all those that both have together."""
+    """How much the tensors of a layer differ: all common ones together."""
 
     path: str
-    """Up to the first number in it, as ``model.layers.7``; else that of the module."""
+    """Path up to its first number, as ``model.layers.7``; else that of the module."""
     moved: float
-    """The norm of the difference by that of the first one, of all values together."""
+    """Norm of the difference, divided by the norm of the first one."""
     n_changed: int
-    """How many tensors have other values."""
+    """Number of tensors with different values."""
     n_tensors: int
 
 
 class LayerChanges:
-    """What is known of each layer, while tensors are compared: a row of numbers.
+    """The sums of each layer, while tensors are compared: a row of numbers.
 
-    A row is of a run of tensors of one layer, most often all of it. Rows of one layer
-    are put together once all are there: until then no row needs more than numbers and
-    the path of a tensor, which others keep anyway.
+    A row is for consecutive tensors of one layer, usually all of it. Rows of one layer
+    are merged at the end: until then a row needs only numbers and the path of a tensor,
+    which is kept anyway.
     """
 
     def __init__(self) -> None:
         self._paths: list[str] = []
-        """Of the first tensor of each row."""
+        """The path of the first tensor of each row."""
         self._last_layer: str | None = None
         self._n_tensors, self._n_changed = array("I"), array("I")
         self._norms, self._changes = array("d"), array("d")
@@ -42,7 +42,7 @@ class LayerChanges:
         """By layer, once all are counted."""
 
     def add(self, path: str, distance: Distance) -> None:
-        """Count a tensor that both have in one shape."""
+        """Count a common tensor with equal shapes."""
         layer = layer_of(path)
         if layer != self._last_layer:
             self._last_layer = layer
@@ -53,12 +53,12 @@ class LayerChanges:
                 sums.append(0.0)
         self._n_tensors[-1] += 1
         self._n_changed[-1] += distance.n_changed > 0
-        # Squares of large and tiny norms have no float64: `hypot` takes none.
+        # Squares of large and tiny norms overflow float64; `hypot` avoids them.
         self._norms[-1] = math.hypot(self._norms[-1], distance.norm)
         self._changes[-1] = math.hypot(self._changes[-1], distance.norm_of_change)
 
     def put_together(self) -> None:
-        """Make one row of those of a layer, once all tensors are counted."""
+        """Merge the rows of a layer into one, once all tensors are counted."""
         for row, path in enumerate(self._paths):
             layer = self._rows.setdefault(layer_of(path), row)
             if layer == row:
@@ -70,10 +70,10 @@ class LayerChanges:
             self._n_changed[row] = 0
 
     def movement_of(self, path: str, distance: Distance) -> float:
-        """Return how far a tensor moved that was counted, by its norm.
+        """Return the relative change of a counted tensor.
 
-        By that of its layer where its own is zero: one that was all zeros would have
-        moved farther than all others, however little it did.
+        It is relative to its layer where its own norm is zero: a tensor that was all
+        zeros would otherwise have the largest change of all, however small it was.
         """
         if distance.norm:
             return distance.moved
@@ -81,7 +81,7 @@ class LayerChanges:
         return _share(distance.norm_of_change, norm)
 
     def changed(self) -> Rows[LayerChange]:
-        """Return the layers with other values, the one that moved most first."""
+        """Return the layers with different values, the largest change first."""
         rows = np.flatnonzero(np.array(self._n_changed))
         movements = np.fromiter(
             (self._movement(int(i)) for i in rows), np.float64, len(rows)
@@ -106,7 +106,7 @@ def _share(change: float, norm: float) -> float:
 
 
 def layer_of(path: str) -> str:
-    """Return the part of a path that names a layer: up to the first number in it."""
+    """Return the layer's path: up to the first number in it."""
     match = _UP_TO_NUMBER.match(path)
     return match[0] if match else path.rpartition(".")[0] or path
 

@@ -1,4 +1,4 @@
-"""Records that belong together, open, each with its name there."""
+"""Open records that belong together, each with its name."""
 
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -14,14 +14,14 @@ Kind: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class StoredPart:
-    """One record of what is stored, and its name there."""
+    """One stored record, and its name."""
 
     name: str
-    """Empty for what is stored alone."""
+    """Empty for a record that is stored alone."""
     file: str
     record: FlatRecord
     kind: str = ""
-    """What a checkpoint says that it is: a module, a record, a state."""
+    """The kind that a checkpoint declares: a module, a record, a state."""
 
 
 @dataclass(slots=True)
@@ -29,11 +29,11 @@ class StoredParts:
     """Records that belong together; a context manager that closes them."""
 
     source: str
-    """What was pointed at."""
+    """The source that the user named."""
     kind: Kind
     parts: list[StoredPart]
     facts: dict[str, Any] = field(default_factory=dict[str, Any])
-    """What else is said there: a step, numbers, a configuration, other steps."""
+    """Other facts: a step, numbers, a configuration, other steps."""
     texts: StoredFiles | None = None
     """The texts beside the records, as they were when these were opened."""
 

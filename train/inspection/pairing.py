@@ -1,4 +1,4 @@
-"""Which tensor of one record is which of another: by name, ID, values or prefix."""
+"""Matching the tensors of two records: by name, ID, values or prefix."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,12 +13,12 @@ Sum = Callable[[Entry], bytes]
 
 @dataclass(slots=True)
 class Pairing:
-    """Entries in pairs, and those that stand alone."""
+    """Matched entries, and those without a counterpart."""
 
     paired_a: list[Entry] = field(default_factory=list[Entry])
-    """By name first, then those that were renamed."""
+    """By name first, then the renamed ones."""
     paired_b: list[Entry] = field(default_factory=list[Entry])
-    """To each of these the other one: 200,000 tuples would be 12 MiB."""
+    """The counterpart of each: 200,000 tuples would take 12 MiB."""
     renamed: dict[str, str] = field(default_factory=dict[str, str])
     """Path in the first to path in the second."""
     tied_a: list[tuple[str, ...]] = field(default_factory=list[tuple[str, ...]])
@@ -29,11 +29,11 @@ class Pairing:
 
     @property
     def pairs(self) -> Iterator[tuple[Entry, Entry]]:
-        """The pairs, one by one."""
+        """Yield the pairs."""
         return zip(self.paired_a, self.paired_b, strict=True)
 
     def add_pair(self, a: Entry, b: Entry) -> None:
-        """Add two that belong together."""
+        """Add two entries that belong together."""
         self.paired_a.append(a)
         self.paired_b.append(b)
 
@@ -51,9 +51,9 @@ def pair_entries(
 ) -> Pairing:
     """Return which entries belong together.
 
-    A tensor with several names belongs to each that has one of these. What has no
-    namesake is looked for by its ID, then by equal values, then by the
-    change of names that these show, or that all other names do (``model.`` before
+    A tensor with several names belongs to each that has one of these. Entries without
+    an equal name are matched by their ID, then by equal values, then by the change of
+    names that these matches show, or that all other names share (``model.`` before
     each). Values are read, by ``sum_of``, only where shapes and dtypes leave a choice.
     """
     result = Pairing()
@@ -73,8 +73,9 @@ def pair_entries(
 def _pair_by_name(
     a: Sequence[Entry], b: Sequence[Entry], result: Pairing
 ) -> tuple[list[Entry], list[Entry]]:
-    """Add the namesakes to ``result``, and return what has none."""
-    # What is paired leaves it, but what has several names: others may have these.
+    """Add the entries with equal names to ``result``, and return the others."""
+    # Paired entries are removed, except those with several names, which others may
+    # have.
     by_path = {path: entry for entry in b for path in (entry.path, *entry.ties)}
     rest_a: list[Entry] = []
     names_of_tied: dict[int, list[str]] = defaultdict(list)
@@ -94,7 +95,7 @@ def _pair_by_name(
         for _, namesake in namesakes.values():
             result.add_pair(entry, namesake)
             if namesake.path == entry.path:
-                # One text for both: of 200,000 entries the others are 12 MiB.
+                # One string for both: of 200,000 entries the others take 12 MiB.
                 namesake.path = entry.path
         if len(namesakes) > 1:
             result.tied_a.append(tuple(path for path, _ in namesakes.values()))
@@ -103,7 +104,7 @@ def _pair_by_name(
 
 
 def shared_path(a: Entry, b: Entry) -> str:
-    """Return the first name of ``a`` that ``b`` has too; its path if none is."""
+    """Return the first name of ``a`` that ``b`` has too; its path if there is none."""
     if a.path == b.path or not (a.ties or b.ties):
         return a.path
     names = {b.path, *b.ties}
@@ -117,7 +118,7 @@ def _by_id(
     entries_a: Sequence[Entry], entries_b: Sequence[Entry]
 ) -> Iterator[tuple[Entry, Entry]]:
     def key(entry: Entry) -> object:
-        # Of an optimizer's state several tensors have the ID of one parameter.
+        # In an optimizer's state several tensors have the ID of one parameter.
         field = entry.path.rpartition(".")[2] if entry.kind == "tensor" else ""
         return (entry.id, field) if entry.id is not None else None
 
@@ -147,7 +148,7 @@ def _unique(
     entries_b: Sequence[Entry],
     key: Callable[[Entry], object],
 ) -> Iterator[tuple[Entry, Entry]]:
-    """Yield pairs with one key; of several with it, in their order if as many are."""
+    """Yield pairs with equal keys; several with one key in order, if equally many."""
     groups: dict[object, tuple[list[Entry], list[Entry]]] = defaultdict(
         lambda: ([], [])
     )
@@ -180,7 +181,7 @@ def _by_prefix(renamed: Mapping[str, str]) -> _Finder:
 
 
 def _change_of(names: tuple[str, str]) -> tuple[str, str]:
-    """Return the beginnings in which two names differ, whole parts of them."""
+    """Return the prefixes in which two names differ, in whole components."""
     parts_a, parts_b = (name.split(".") for name in names)
     while parts_a and parts_b and parts_a[-1] == parts_b[-1]:
         parts_a, parts_b = parts_a[:-1], parts_b[:-1]
@@ -190,7 +191,7 @@ def _change_of(names: tuple[str, str]) -> tuple[str, str]:
 def _changes_of_beginnings(
     entries_a: Sequence[Entry], other_paths: Iterable[str]
 ) -> Iterator[tuple[str, str]]:
-    """Yield what goes before where a name ends as a whole name of the other side."""
+    """Yield the prefix of a name that ends with a whole name of the other side."""
     paths_a = {entry.path for entry in entries_a}
     paths_b = set(other_paths)
     for names, twins, is_swapped in (

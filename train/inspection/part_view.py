@@ -1,4 +1,4 @@
-"""One stored record as people and programs look at it: names, facts, entries."""
+"""One stored record as users and programs see it: names, facts, entries."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,14 +27,14 @@ from .torch_optimizers import StatesByName, states_by_name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartView:
-    """What is seen of one record; an optimizer's state is under parameters' names."""
+    """The view of one record; an optimizer's state is under parameters' names."""
 
     part: StoredPart
     entries: list[Entry]
     plain: list[tuple[str, object]]
     """Plain data beside the entries, by path."""
     groups: list[GroupState]
-    """Of an optimizer; else none."""
+    """Of an optimizer; else empty."""
     params: list[list[str]]
     """The names of the parameters in each of its groups."""
 
@@ -45,7 +45,7 @@ class PartView:
 
     @property
     def library(self) -> Mapping[str, Any]:
-        """What the library that wrote it says of it."""
+        """The metadata of the library that wrote it."""
         return library_part(self.record.metadata)
 
     @property
@@ -56,10 +56,10 @@ class PartView:
 
     @property
     def users_metadata(self) -> dict[str, Any]:
-        """What else stands in the metadata, without what is told elsewhere."""
+        """The other metadata, without what is shown elsewhere."""
         metadata = self.record.metadata
         of_groups = ["optimizer", PARAM_NAMES] if self.groups else []
-        # Of a HyperState's objects it says how each is made again, in its own words.
+        # In a HyperState's objects it describes how each is restored, for internal use.
         is_of_state = {STATE_KEY, SAVED_WITH} <= metadata.keys()
         of_state = [STATE_KEY, SAVED_WITH] if is_of_state else []
         skipped = {"burnish", STATE_OF, *of_groups, *of_state}
@@ -67,7 +67,7 @@ class PartView:
 
     @property
     def n_params(self) -> list[int]:
-        """How many parameters each of its groups has."""
+        """The number of parameters of each of its groups."""
         return [*map(len, self.params)]
 
     @property
@@ -76,15 +76,15 @@ class PartView:
         return self.record.verified != "none"
 
     def leaves(self) -> Iterator[Leaf]:
-        """Yield all that has a name."""
+        """Yield everything that has a name."""
         return leaves_of(self.entries, self.plain)
 
     def names_of(self, path: str) -> list[str]:
-        """Return the names of what is stored at ``path``, the last with its part's."""
+        """Return the names of the value at ``path``, the last with its part's name."""
         name = self.part.name
         if not name:
             return [path]
-        # A person who saves `stop={"best": 0.9}` knows it as `stop.best`; the record of
+        # A user who saves `stop={"best": 0.9}` knows it as `stop.best`; the record of
         # such a part has one field, in which all of it is stored.
         is_plain_data = self.record.type_name == PlainData.__name__
         if is_plain_data:
@@ -92,20 +92,20 @@ class PartView:
         return [path, f"{name}.{path}"]
 
     def split(self) -> Callable[[str], list[str]]:
-        """Return what takes a path of the record apart."""
+        """Return the function that splits a path of the record."""
         is_ours = self.record.type_name == OptimizerRecord.__name__
         is_escaped = self.record.is_typed and not is_ours
         return names_on_path if is_escaped else lambda path: path.split(".")
 
     def nbytes_by_dtype(self) -> Counter[str]:
-        """Return how many bytes the entries of each dtype take."""
+        """Return the number of bytes of the entries, by dtype."""
         sizes: Counter[str] = Counter()
         for entry in self.entries:
             sizes[name_of_dtype(entry.dtype)] += entry.nbytes
         return sizes
 
     def chosen(self, patterns: Sequence[str]) -> "PartView":
-        """Return the view with what the patterns match alone, or what lies below that.
+        """Return the view reduced to what the patterns match, or what is below that.
 
         ValueError, with the nearest name, where one matches nothing.
         """
@@ -129,7 +129,7 @@ class PartView:
 
     @staticmethod
     def check_matches(pattern: str, paths: Sequence[str]) -> None:
-        """Raise ValueError unless ``pattern`` is of a path, or of what it begins."""
+        """Raise ValueError unless ``pattern`` matches a path, or a prefix of one."""
         if _is_name(pattern, paths):
             return
         tests = [*matchers(pattern), *matchers(f"{pattern}.**")]
@@ -147,7 +147,7 @@ def part_views(source: StoredParts) -> Iterator[PartView]:
 
 
 def part_view(part: StoredPart, modules: Iterable[list[Entry]] = ()) -> PartView:
-    """Return the view of a record, beside which are those of ``modules``."""
+    """Return the view of a record, beside those of ``modules``."""
     state = state_by_param_name(part.record)
     if state is not None:
         return PartView(
@@ -175,14 +175,14 @@ def _lies_at(path: str, name: str) -> bool:
 
 
 def _patterns_of(pattern: str, paths: Sequence[str]) -> list[Pattern]:
-    """Return the patterns of what has a name, and of all that lies below it."""
+    """Return the patterns for a name, and for everything below it."""
     if _is_name(pattern, paths):
         return [lambda entry: _lies_at(entry.path, pattern)]
     return [pattern, f"{pattern}.**"]
 
 
 def _is_name(pattern: str, paths: Sequence[str]) -> bool:
-    """Return whether ``pattern`` is stored as it is written, and means itself."""
+    """Return whether ``pattern`` is literally a stored name."""
     return is_pattern(pattern) and any(_lies_at(path, pattern) for path in paths)
 
 

@@ -1,4 +1,4 @@
-"""A damaged record made whole from a second copy of it."""
+"""Repair of a damaged record from a second copy of it."""
 
 import errno
 import os
@@ -33,9 +33,9 @@ class Repair:
     """What a repair took from the copy."""
 
     paths: list[str]
-    """The entries; "header" and what the damaged file has not where all was taken."""
+    """The entries; "header" and the missing ones where everything was taken."""
     share_equal: float | None = None
-    """Of a file that is the copy's as a whole: how much of it the damaged file has."""
+    """If the result is the copy as a whole: how much of it the damaged file has."""
 
 
 def repair(
@@ -44,14 +44,14 @@ def repair(
     target: str | os.PathLike[str],
     progress: Progress | None = None,
 ) -> Repair:
-    """Write ``file`` to ``target`` with its damaged entries out of ``copy``.
+    """Write ``file`` to ``target``, with its damaged entries taken from ``copy``.
 
-    Where the header is damaged, ``copy`` is to be whole, and to have the bytes of every
-    tensor that ``file`` still has; it is what is written. ``target`` is a new file, its
-    suffix the format. Raises `RecordMismatchError` if ``copy`` is none: it lacks an
-    entry, or has another value where ``file`` is whole; `RecordError` if ``copy`` is
-    damaged there as well, or the header of ``file`` is; FileExistsError for a target
-    that is there already.
+    Where the header is damaged, ``copy`` has to be intact, and to have the bytes of
+    every tensor that ``file`` still has; it is written as a whole. ``target`` is a new
+    file, its suffix the format. Raises `RecordMismatchError` if ``copy`` is of another
+    record: it lacks an entry, or has another value where ``file`` is intact;
+    `RecordError` if ``copy`` is damaged there as well, or the header of ``file`` is;
+    FileExistsError for an existing target.
     """
     if is_taken(target):
         raise FileExistsError(
@@ -81,7 +81,7 @@ def repair(
 
 
 def _rest_of(tally: Tally) -> Progress | None:
-    """Return what tells of a save as the second half of all that is to be done."""
+    """Return a progress callback for a save that is the second half of the work."""
     n_before = 0
 
     def progress(n_done: int, total: int, path: str) -> None:
@@ -109,10 +109,10 @@ def _take_whole(
     target: str | os.PathLike[str],
     progress: Progress | None,
 ) -> Repair:
-    """Write ``copy``, all of which is verified, if ``file`` was the same once."""
+    """Write ``copy``, after verifying all of it, if ``file`` was equal to it."""
     verify_file(copy, progress=progress)
     n_equal, n_bytes = _equal_bytes(file, copy)
-    # Files of other values have few bytes in common, wherever these are.
+    # Files with other values have few bytes in common, wherever these are.
     if 2 * n_equal <= n_bytes:
         size = quantity(n_bytes, "byte")
         problem = f"its header is damaged, and {n_equal:,} of {size} are equal"
@@ -126,10 +126,10 @@ def _take_whole(
 def _cut_entries(
     file: str | os.PathLike[str], entries: list[Entry], copy: str | os.PathLike[str]
 ) -> list[str]:
-    """Return the paths of tensors that begin or end behind the end of ``file``.
+    """Return the paths of tensors that extend beyond the end of ``file``.
 
     Raises `RecordMismatchError` where another one has other bytes than in ``copy``,
-    whose sums fit its own: ``file`` is another save, or damaged there as well.
+    whose checksums match: ``file`` is another save, or damaged there as well.
     """
     cut: list[str] = []
     unequal: list[str] = []
@@ -158,7 +158,7 @@ _CANNOT_JUDGE = (
 
 
 def _lies_in(payload: object, file: str | os.PathLike[str]) -> TypeGuard[LazyPayload]:
-    """Return whether the bytes of the values lie at known places of the file itself."""
+    """Return whether the bytes of the values are at known positions of the file."""
     return (
         isinstance(payload, LazyPayload)
         and isinstance(payload.source, FileSource)
@@ -168,7 +168,7 @@ def _lies_in(payload: object, file: str | os.PathLike[str]) -> TypeGuard[LazyPay
 
 
 def _has_same_bytes(payload: LazyPayload, cut_file: Source) -> bool:
-    """Return whether what ``cut_file`` still has of the values is the payload's."""
+    """Return whether ``cut_file``'s remaining values are the payload's."""
     for start, length in payload.pieces:
         end = min(start + length, cut_file.size)
         for at in range(start, end, _PIECE):
@@ -181,7 +181,7 @@ def _has_same_bytes(payload: LazyPayload, cut_file: Source) -> bool:
 def _equal_bytes(
     file: str | os.PathLike[str], copy: str | os.PathLike[str]
 ) -> tuple[int, int]:
-    """Return how many bytes of both are equal at their places, and of how many."""
+    """Return how many bytes are equal at their positions, and of how many."""
     n_equal = n_bytes = 0
     with open_in_order(file) as source_a, open_in_order(copy) as source_b:
         while True:
@@ -215,7 +215,7 @@ def _twin(entry: Entry, twin: Entry | None, copy: str | os.PathLike[str]) -> Ent
 
 
 def _sum_or_none(entry: Entry) -> bytes | None:
-    """Return a sum of the values; None for an entry that is damaged."""
+    """Return a checksum of the values; None for a damaged entry."""
     try:
         return content_sum(entry.blocks())
     except RecordError:

@@ -1,4 +1,4 @@
-"""Rows: what looks like a list, and is numbers in a table until somebody looks."""
+"""Rows: a list whose items are kept as numbers in a table, and made on access."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, overload
@@ -9,16 +9,16 @@ Row = TypeVar("Row", covariant=True)
 
 
 class Rows(Sequence[Row]):
-    """Some rows of a table in an order, each made when it is asked for.
+    """Some rows of a table in an order, each made on access.
 
-    Of hundreds of thousands a person sees forty, and objects for all of them would be
-    the most memory that a comparison takes.
+    Of hundreds of thousands a user sees forty, and objects for all of them would take
+    most of the memory of a comparison.
     """
 
     def __init__(
         self, numbers: "np.ndarray[Any, Any]", row: Callable[[int], Row]
     ) -> None:
-        """``row`` makes the one of a number of the table."""
+        """``row`` makes the object for a row number of the table."""
         self._numbers, self._row = numbers, row
 
     def __len__(self) -> int:

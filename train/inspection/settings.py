@@ -1,4 +1,4 @@
-"""The hyperparameters of two records by path, as far as both of them tell some."""
+"""The hyperparameters of two records by path, as far as both have them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from .part_view import PartView
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsPair:
-    """What two records say of their class and of the groups of an optimizer."""
+    """The hyperparameters of two records, and the settings of an optimizer's groups."""
 
     a: dict[str, object] | None
-    """By path; None where nothing is told."""
+    """By path; None where there are none."""
     b: dict[str, object] | None
     unpaired: list[str]
-    """Parts of the module that one of them alone describes: left out of both."""
+    """Parts of the module that only one of them describes: left out of both."""
 
 
 def settings_of(a: PartView | None, b: PartView | None) -> SettingsPair:
     """Return the hyperparameters and the settings of groups of both.
 
-    A pretrained folder describes the parts that no argument of the class makes, and a
+    A pretrained folder describes parts that no argument of the class makes, and a
     record of the same module does not: that is not a difference between both.
     """
     unpaired = _names_without_pair(_hparams(a), _hparams(b))
@@ -35,7 +35,7 @@ def settings_of(a: PartView | None, b: PartView | None) -> SettingsPair:
 
 
 def _group_by_param(view: PartView) -> dict[str, object]:
-    """Return of each parameter the number of its group, whose settings it has."""
+    """Return the number of each parameter's group, whose settings it has."""
     return {
         join(path, "group"): i for i, paths in enumerate(view.params) for path in paths
     }
@@ -53,7 +53,7 @@ def _names_without_pair(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]
 
 
 def _is_part(value: Any) -> bool:
-    """Return whether this describes a module, or a container of such."""
+    """Return whether this describes a module, or a container of modules."""
     if isinstance(value, Mapping):
         return MODULE in value or _are_parts([*value.values()])
     return isinstance(value, list | tuple) and _are_parts(value)

@@ -23,13 +23,13 @@ from ..checkpoints.manifest import FILE as MANIFEST
 _MOST_OF_INDEX = 1 << 30
 
 WalkRow: TypeAlias = tuple[str, list[str], list[str]]
-"""A folder, the names of those in it, and those of its files."""
+"""A folder, the names of its folders, and those of its files."""
 
 
 def files_of(source: str) -> list[str]:
-    """Return every file of a record in a folder, at any depth; a file itself.
+    """Return every record file in a folder, at any depth; a file itself.
 
-    Folders within that cannot be read are among them. OSError for a folder without any.
+    Folders within that cannot be read are included. OSError for a folder without any.
     """
     if not os.path.isdir(source):
         return [source]
@@ -39,7 +39,7 @@ def files_of(source: str) -> list[str]:
         for folder, _, names in walk_with_links(source, unreadable)
         for name in sorted(names)
         if _is_record(os.path.join(folder, name))
-        # Who reads the index of a folder reads its parts.
+        # Reading the index of a folder reads its parts.
         and not (save_id_of(name) and is_record_folder(folder))
     ]
     if not (files or unreadable):
@@ -48,11 +48,10 @@ def files_of(source: str) -> list[str]:
 
 
 def walk_with_links(source: str, unreadable: list[str] | None = None) -> list[WalkRow]:
-    """Return what `os.walk` gives, in order, with the folders that links lead to.
+    """Return the result of `os.walk`, sorted, following links to folders.
 
-    Each is there once, by its own name if it has one in ``source``. Folders that cannot
-    be read are added to ``unreadable``. What a save has not finished is not a part of
-    it.
+    Each folder is included once, by its own name if it has one in ``source``. Folders
+    that cannot be read are added to ``unreadable``. Unfinished saves are not included.
     """
 
     def note(error: OSError) -> None:
@@ -76,9 +75,9 @@ def walk_with_links(source: str, unreadable: list[str] | None = None) -> list[Wa
 
 
 def _finished(rows: Iterator[WalkRow]) -> Iterator[WalkRow]:
-    """Yield what `os.walk` gives without folders that are to come, or to be removed.
+    """Yield the result of `os.walk` without folders that are temporary.
 
-    A killed save leaves them, and one that goes on takes them away at any moment.
+    A killed save leaves them, and a running one removes them at any moment.
     """
     for row in rows:
         row[1][:] = [name for name in row[1] if not is_passing(row[0], name)]
@@ -86,16 +85,16 @@ def _finished(rows: Iterator[WalkRow]) -> Iterator[WalkRow]:
 
 
 def is_passing(folder: str, name: str) -> bool:
-    """Return whether a save has given ``name`` to what comes or goes in ``folder``."""
+    """Return whether ``name`` is a temporary name of a save in ``folder``."""
     place = retired_name(name)
     if place is not None:
-        # Where nothing has taken its place it is all that there is.
+        # If nothing has replaced it, it is the only copy.
         return os.path.lexists(os.path.join(folder, place))
     return is_scratch(name)
 
 
 def files_of_record(record: FlatRecord) -> list[str]:
-    """Return the files that a record lies in: the index of parts, and these."""
+    """Return the files of a record: the index of parts, and these."""
     file = record.reading.file
     if os.path.basename(file) == RECORD_INDEX:
         content = read_place(path_or_url(file), _MOST_OF_INDEX)
@@ -114,8 +113,8 @@ def _is_record(file: str) -> bool:
     if file.endswith(("config.json", ".index.json")):
         return False
     if not file.endswith(".json"):
-        # A link that leads nowhere is a record that is missing, and a pipe is none that
-        # anybody can read: both are told where the record is.
+        # A dangling link is a missing record, and a pipe is one that cannot be read:
+        # both are reported where the record is.
         return not os.path.isdir(file)
     try:
         return _is_json_record(file)
@@ -127,8 +126,8 @@ def _is_record(file: str) -> bool:
 def _is_json_record(file: str) -> bool:
     """Return whether a ``.json`` is a record of ours, or may be a damaged one.
 
-    Others have their settings in JSON beside the weights. What begins or ends as no
-    JSON does is nobody's settings.
+    Other libraries have their settings in JSON beside the weights. A file that does not
+    begin or end as JSON does is not such a file.
     """
     opened = open_regular(file)
     size = os.fstat(opened.fd).st_size
@@ -146,4 +145,4 @@ def _is_json_record(file: str) -> bool:
 
 _NAME = re.compile(rb'"burnish"\s*:')
 _HEAD = 4096
-"""Bytes of a file that tell whether it is a record."""
+"""Number of bytes that decide whether a file is a record."""

@@ -1,4 +1,4 @@
-"""What a person points at, as records with names: a file, or a folder of any kind."""
+"""Any source as records with names: a file, or a folder of any kind."""
 
 import errno
 import os
@@ -38,13 +38,13 @@ from .stored_files import files_of_record, is_passing
 
 
 def stored_parts(source: Readable, *, verify: bool = True) -> StoredParts:
-    """Return the records in ``source``, none of their tensors read yet.
+    """Return the records in ``source``, none of whose tensors is read yet.
 
-    It is whatever `open_record` takes, or a folder: pretrained, with shards or without;
-    a checkpoint, or a run, of which the newest one is opened; a folder of records. Of a
-    URL it may be a checkpoint, a run or a folder with shards.
-    Raises `RecordError` for what is damaged, and OSError for what is missing or is a
-    folder without records.
+    It is anything that `open_record` takes, or a folder: pretrained, with shards or
+    without; a checkpoint, or a run, of which the newest one is opened; a folder of
+    records. A URL may be a checkpoint, a run or a folder with shards. Raises
+    `RecordError` for damage, and OSError for a missing source or a folder without
+    records.
     """
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
@@ -61,7 +61,7 @@ def stored_parts(source: Readable, *, verify: bool = True) -> StoredParts:
 
 
 def files_behind(url: str) -> list[str]:
-    """Return the files of the records behind a URL, the object itself or of a folder.
+    """Return the record files at a URL: the object itself, or those of a folder.
 
     Of a run they are those of its newest checkpoint. Raises as `stored_parts`.
     """
@@ -75,7 +75,7 @@ def files_behind(url: str) -> list[str]:
 
 
 def files_with_values(record: FlatRecord) -> list[str]:
-    """Return the files of a record that are verified; an index of parts reads these."""
+    """Return the files of a record to verify; an index of parts reads its parts."""
     file, *value_files = files_of_record(record)
     return value_files if file.endswith(INDEX) else [file]
 
@@ -97,18 +97,18 @@ def _in_folder(folder: Path, verify: bool) -> StoredParts:
 
 
 def _is_passing(error: OSError, folder: Path) -> bool:
-    """Return whether the error is one of a moment in which a run writes."""
+    """Return whether the error may be due to a run that is writing."""
     if isinstance(error, FileNotFoundError):
-        # A run that writes has removed the checkpoint that was the newest.
+        # A running writer has removed the checkpoint that was the newest.
         return not os.path.lexists(os.path.dirname(error.filename or ""))
-    # The only checkpoint was put aside when names were listed, and is back.
+    # The only checkpoint was moved aside when names were listed, and is back.
     return any(is_there(folder) for is_there, _ in _READERS)
 
 
 def _of_one_save(folder: Place, read: Callable[[], StoredParts]) -> StoredParts:
-    """Return what ``read`` makes of a folder that a run may replace, or remove.
+    """Return the result of ``read`` for a folder that a run may replace, or remove.
 
-    FileNotFoundError once it is gone, whatever was found of it.
+    FileNotFoundError once it is gone, whatever was read of it.
     """
     try:
         return reread_if_replaced(folder, read, StoredParts.close)
@@ -130,7 +130,7 @@ def _in_folder_of_now(folder: Path, verify: bool) -> StoredParts:
 
 
 def _may_be_folder(text: str, url: Url) -> bool:
-    """Return whether a URL names no object: nothing is asked where its name tells."""
+    """Return whether a URL names no object; not requested where its name decides."""
     if text.endswith("/"):
         return True
     return format_of_suffix(url.name) is None and size_at(url) is None
@@ -151,7 +151,7 @@ def _in_storage(folder: Url, verify: bool) -> StoredParts:
 
 
 def _checkpoint(folder: Place, verify: bool) -> StoredParts:
-    # Its files are told below the folder that was named, not below the root.
+    # Its files are shown relative to the folder that was named, not to the root.
     checkpoint = replace(Checkpoint.read(folder), folder=folder)
     rows = checkpoint.manifest.parts
     parts = _opened(
@@ -178,13 +178,13 @@ def _run(folder: Place, verify: bool) -> StoredParts:
 
 
 def _named_checkpoints(folder: Place, verify: bool) -> StoredParts:
-    """Return the newest of checkpoints whose names are none of steps, as of Lightning.
+    """Return the newest of checkpoints without steps in their names, as Lightning's.
 
     Of those of one step it is ``last``.
     """
     places = [folder / name for name in _folders_with(MANIFEST, folder)]
     if not places:
-        raise folder_error(str(folder))  # since they were seen, they were removed
+        raise folder_error(str(folder))  # since they were listed, they were removed
     steps = {
         place: reread_if_replaced(place, partial(_step_of, place)) for place in places
     }
@@ -221,9 +221,10 @@ def _hyperstate(folder: Place, verify: bool) -> StoredParts:
 
 
 def _held_texts(folder: Place, names: Sequence[str]) -> StoredFiles | None:
-    """Return the texts of a folder, which a run may remove before they are asked for.
+    """Return the texts of a folder now, since a run may remove them later.
 
-    None for those of a storage, and for what cannot be read: whoever asks is told.
+    None for those of a storage, and for unreadable ones: reading them later raises the
+    error.
     """
     texts: StoredFiles | None = None
     if isinstance(folder, Path):
@@ -248,9 +249,9 @@ def _hyperstate_run(folder: Place, verify: bool) -> StoredParts:
 
 
 def _add_problems(newest: StoredParts, folder: Place) -> None:
-    """Say with the newest whole checkpoint why the run does not go on from it."""
+    """Show with the newest whole checkpoint why the run does not resume from it."""
     if isinstance(folder, Url):
-        return  # its index says which count
+        return  # its index lists the parts that count
     problems = [text for _, text in problems_of_run(str(folder), os.listdir(folder))]
     if problems:
         newest.facts["problems"] = problems
@@ -292,7 +293,7 @@ def _opened(
     verify: bool,
     kinds: Mapping[str, str] | None = None,
 ) -> list[StoredPart]:
-    """Return all files opened, or none of them: what was opened is closed again."""
+    """Return all files opened, or none of them: the others are closed again."""
     with ExitStack() as opened:
         parts: list[StoredPart] = []
         for name, file in files:
@@ -305,7 +306,7 @@ def _opened(
 
 
 def _names_in(folder: Place) -> list[str]:
-    """Return the names of all that lies in a folder, in order."""
+    """Return the names of everything in a folder, sorted."""
     if isinstance(folder, Url):
         return sorted({name.partition("/")[0] for name in StoredFolder(folder).files()})
     return sorted(os.listdir(folder))
@@ -329,11 +330,11 @@ def _has_below(name: str, place: str = "") -> Callable[[Place], bool]:
 
 
 _OF_FIT = "checkpoints"
-"""Where ``burnish fit`` has the checkpoints of a run."""
+"""The folder of the checkpoints in a run of ``burnish fit``."""
 
 
 def _is_pretrained(folder: Place) -> bool:
-    # What reads them takes folders of this machine alone.
+    # Its reader accepts only folders of this machine.
     return isinstance(folder, Path) and _has(CONFIG)(folder) and _has(*KINDS)(folder)
 
 
@@ -348,4 +349,4 @@ _READERS: Sequence[
     (_has_below(MANIFEST, _OF_FIT), _fit_run),
     (_has_below(STATE), _hyperstate_run),
 )
-"""Kinds of folders, those first that are told by more."""
+"""Kinds of folders, the most specific first."""

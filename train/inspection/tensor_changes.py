@@ -1,4 +1,4 @@
-"""Which tensors moved, and how far: a row of numbers for each."""
+"""Changes of tensors: a row of numbers for each."""
 
 from array import array
 from collections.abc import Callable
@@ -12,10 +12,10 @@ from .rows import Rows
 
 @dataclass(frozen=True, slots=True)
 class TensorChange:
-    """A tensor that both have, and how far its values are apart."""
+    """A common tensor, and how much its values differ."""
 
     path: str
-    """In the first one."""
+    """Its path in the first one."""
     distance: Distance
     moved: float
     """The norm of the difference by that of the first one; of one that was all zeros
@@ -28,9 +28,9 @@ _MAX_ABS, _MOVED, _NORM = 0, 2, 3
 
 
 class TensorChanges:
-    """The distances of tensors that differ, while others are compared.
+    """The distances of different tensors, while others are compared.
 
-    A row takes a hundred bytes, and the objects that it stands for four times as many.
+    A row takes a hundred bytes, and the objects that it represents four times as many.
     """
 
     def __init__(self) -> None:
@@ -48,12 +48,12 @@ class TensorChanges:
         self._counts.extend(getattr(distance, name) for name in _COUNTS)
         self._are_close.append(distance.is_close)
         numbers = [getattr(distance, name) for name in _NUMBERS]
-        # No cosine is NaN.
+        # NaN marks a missing cosine.
         self._numbers.extend(np.nan if x is None else x for x in numbers)
         self.n_beyond += not distance.is_close
 
     def rows(self, movement_of: Callable[[str, Distance], float]) -> Rows[TensorChange]:
-        """Return the changes, the one that moved most first."""
+        """Return the changes, the largest first."""
         numbers = np.asarray(self._numbers).reshape(-1, len(_NUMBERS))
         movements = numbers[:, _MOVED].copy()
         for i in np.flatnonzero(numbers[:, _NORM] == 0).tolist():

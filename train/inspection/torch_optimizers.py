@@ -1,7 +1,7 @@
-"""States of torch's optimizers under the names of parameters, which they number.
+"""States of torch's optimizers by parameter names instead of numbers.
 
-Names are what was saved with the state; else those of a module beside it whose shapes,
-one after the other, are those of the states.
+Names are those that were saved with the state; else those of a module beside it whose
+shapes, in order, are those of the states.
 """
 
 import inspect
@@ -27,18 +27,18 @@ from ..checkpoints.torch_optimizer_shares import outline_of
 from ..plain_records import PlainData
 
 StateDict: TypeAlias = Mapping[str, Any]
-"""What ``torch.optim.Optimizer.state_dict`` returns."""
+"""The result of ``torch.optim.Optimizer.state_dict``."""
 
 _DEEPEST = 3
-"""Levels at which optimizers lie in what else is saved with them."""
+"""Maximal nesting of optimizers in the data around them."""
 
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
-"""What state dicts have beside parameters, by the end of its name."""
+"""Entries of state dicts other than parameters, by the end of their names."""
 
 
 @dataclass(slots=True)
 class StatesByName:
-    """What a record holds with the states of its optimizers by name."""
+    """The content of a record, with the states of its optimizers by name."""
 
     entries: list[Entry]
     plain: list[tuple[str, object]]
@@ -51,10 +51,10 @@ def states_by_name(
     plain_data: list[tuple[str, object]],
     modules: Iterable[Sequence[Entry]],
 ) -> StatesByName | None:
-    """Return what is in ``record`` by name, or None if no optimizer of torch is.
+    """Return the content of ``record`` by name, or None without torch optimizers.
 
-    ``plain_data`` is what it has of that by path, and ``modules`` are the entries of
-    what may be a module beside it. No tensor is read but numbers of a group.
+    ``plain_data`` is its plain data by path, and ``modules`` are the entries of
+    possible modules beside it. Only tensors with numbers of a group are read.
     """
     is_plain_data = record.type_name == PlainData.__name__
     if not (is_plain_data or is_nest(record)):
@@ -92,35 +92,35 @@ def optimizers_in(
 
 
 def groups_beside(record: FlatRecord) -> Iterator[tuple[str, GroupState, int]]:
-    """Yield the groups of optimizers beside a state dict in a file of torch.
+    """Yield the groups of optimizers beside a state dict in a torch file.
 
-    Each with the name of the optimizer there, and how many parameters it has.
+    Each with the name of the optimizer there, and its number of parameters.
     """
     reading = record.reading
     if not (reading.format == "torch" and reading.beside):
         return
     try:
-        # It has been read so already; nothing but its outline is looked at.
+        # It was read before; only its outline is looked at.
         content = torch.load(
             reading.file, map_location="cpu", weights_only=True, mmap=True
         )
     except (RuntimeError, OSError, ValueError) as error:
         raise_of_signal(error)
-        return  # of an older torch, compressed, or behind a URL
+        return  # from an older torch, compressed, or at a URL
     for keys, state_dict in optimizers_in(content):
         for group in state_dict["param_groups"]:
             yield ".".join(map(str, keys)), group_of(group), len(group["params"])
 
 
 def is_state_dict(data: object) -> bool:
-    """Return whether this is what an optimizer of torch gives, and takes."""
+    """Return whether this is the state dict of a torch optimizer."""
     if not isinstance(data, Mapping) or not {"state", "param_groups"} <= data.keys():
         return False
     content = cast("StateDict", data)
     state, groups = content["state"], content["param_groups"]
     return (
         isinstance(state, Mapping)
-        # Optimizers of others keep counters beside the states of parameters.
+        # Other optimizers keep counters beside the states of parameters.
         and all(isinstance(v, Mapping) or isinstance(k, str) for k, v in state.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
         and isinstance(groups, list)
         and all(isinstance(g, Mapping) and "params" in g for g in groups)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
@@ -128,7 +128,7 @@ def is_state_dict(data: object) -> bool:
 
 
 def group_of(group: Mapping[str, Any], kind: str = "") -> GroupState:
-    """Return what a group is stepped with; its class by its hyperparameters' names."""
+    """Return the settings of a group; its class by its hyperparameters' names."""
     options = {k: v for k, v in group.items() if k not in ("params", "param_names")}
     ours = options.pop("optimizer", None)
     if isinstance(ours, SimpleOptimizer):
@@ -153,7 +153,7 @@ def _kind_of(options: Mapping[str, object]) -> str:
 
 @cache
 def _settings() -> dict[str, frozenset[str]]:
-    """Return by the name of each optimizer of torch those of its settings."""
+    """Return the settings of each torch optimizer, by its name."""
     return {
         name: frozenset(inspect.signature(cls).parameters) - {"params"}
         for name, cls in vars(torch.optim).items()
@@ -162,7 +162,7 @@ def _settings() -> dict[str, frozenset[str]]:
 
 
 def _modules_in(record: FlatRecord) -> Iterator[list[Entry]]:
-    """Yield what stands below each key of a nest, which may be a state dict."""
+    """Yield the value of each key of a nest, which may be a state dict."""
     below: dict[str, list[Entry]] = {}
     for entry in record.entries():
         key, _, path = entry.path.partition(".")
@@ -173,7 +173,7 @@ def _modules_in(record: FlatRecord) -> Iterator[list[Entry]]:
 def _names_by_shape(
     state_dict: StateDict, modules: Sequence[Sequence[Entry]]
 ) -> dict[object, str]:
-    """Return names by number, those of the one module whose shapes are the states'."""
+    """Return names by number, of the only module whose shapes are the states'."""
     numbers = [n for group in state_dict["param_groups"] for n in group["params"]]
     states = [state_dict["state"].get(n, {}) for n in numbers]
     for entries in modules:
@@ -208,7 +208,7 @@ def _is_of(path: str, prefix: str) -> bool:
 
 
 class _View:
-    """Puts names together for what lies in a record by number."""
+    """Builds names for what a record has by number."""
 
     def __init__(self, record: FlatRecord, paths: Mapping[int, str]) -> None:
         self._record, self._paths = record, paths
@@ -220,7 +220,7 @@ class _View:
     def add(
         self, state_dict: StateDict, prefix: str, names: Mapping[object, str]
     ) -> None:
-        """Add an optimizer, which stands at ``prefix``."""
+        """Add an optimizer, which is at ``prefix``."""
         kind = stored_kind(self._record)
 
         def path_of(number: object) -> str:
@@ -235,7 +235,7 @@ class _View:
             self._add_value(path, state)
 
     def result(self, plain_data: list[tuple[str, object]]) -> StatesByName:
-        """Return all of the record, with ``plain_data`` as what else stands there."""
+        """Return the whole content, with ``plain_data`` as the rest of the record."""
         entries = [self._renamed(entry) for entry in self._record.entries()]
         return StatesByName(
             entries, [*plain_data, *self._plain], self._groups, self._params

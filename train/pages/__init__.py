@@ -1,1 +1,1 @@
-"""Pages for browsers: one file each, with all that it needs."""
+"""Pages for browsers: single files without external resources."""

@@ -1,4 +1,4 @@
-"""The page of a comparison: a heat map over layers, and a table of what moved."""
+"""The page of a comparison: a heat map over layers, and a table of the changes."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -11,7 +11,7 @@ from ..inspection.tensor_changes import TensorChange
 from .page import page_number, page_text
 
 _MOST = 4000
-"""Tensors of each kind on the page, those that moved most."""
+"""Maximal tensors of each kind on the page, those with the largest changes."""
 
 
 def diff_page(result: Diff) -> str:
@@ -63,7 +63,7 @@ def _layer(layer: LayerChange) -> dict[str, Any]:
 
 
 def _sections(result: Diff) -> list[tuple[str, list[str], int, int]]:
-    """Return what else differs: titles, lines, names in all, and those left out."""
+    """Return the other differences: titles, lines, number of names, and omitted."""
     return [
         (s.title[:1].upper() + s.title[1:], s.lines, s.n, s.n_more)
         for s in diff_sections(result, _MOST)

@@ -1,4 +1,4 @@
-"""One page for a browser, in one file: it asks nobody for anything and runs no name."""
+"""One page for a browser, in one file: it loads nothing and evaluates no data."""
 
 import base64
 import hashlib
@@ -10,15 +10,15 @@ from importlib.resources import files
 from typing import Any, Literal, TypeAlias
 
 Kind: TypeAlias = Literal["record", "diff", "run", "sweep"]
-"""What a page is of; the script of this name draws it."""
+"""The kind of a page; the script of this name draws it."""
 
 
 def page_text(kind: Kind, title: str, content: Mapping[str, Any]) -> str:
     """Return the page that draws ``content``, plain data, under ``title``.
 
-    Texts in it stay texts: they are put into the page as characters and never parsed,
-    and the page tells the browser to run no script but its own two, by their sums.
-    Its texts are to be `printable`. ValueError for a NaN or an infinity.
+    Strings in it stay strings: they are inserted as characters and never parsed, and
+    the page allows the browser to run only its own two scripts, by their hashes. Its
+    strings have to be `printable`. ValueError for a NaN or an infinity.
     """
     style, scripts = _file("page.css"), [_file("page.js"), _file(f"{kind}.js")]
     rules = (
@@ -59,7 +59,7 @@ def _sum_of(text: str) -> str:
 
 
 def page_number(value: float, n_digits: int) -> float | str:
-    """Return ``value`` as a page has it; a text where it is not finite."""
+    """Return ``value`` in the form of a page; a string where it is not finite."""
     number = float(f"{value:.{n_digits}g}")
     if math.isfinite(number):
         return number
@@ -68,7 +68,7 @@ def page_number(value: float, n_digits: int) -> float | str:
 
 
 def _json(content: Mapping[str, Any]) -> str:
-    """Return JSON without a character that could end the script around it."""
+    """Return JSON without characters that could end the script around it."""
     text = json.dumps(content, allow_nan=False, separators=(",", ":"))
     for character in "<>&":
         text = text.replace(character, f"\\u{ord(character):04x}")

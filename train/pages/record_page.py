@@ -1,4 +1,4 @@
-"""The page of a record: a map of sizes, a histogram of each tensor, what is odd."""
+"""The page of a record: a map of sizes, a histogram per tensor, anomalies."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -20,7 +20,7 @@ from ..inspection.part_view import PartView
 from .page import page_number, page_text
 
 _MOST = 4000
-"""Tensors that are drawn, those that take most bytes; what is odd beyond is listed."""
+"""Maximal tensors drawn, the largest ones; further anomalies are listed."""
 
 _MOST_ODD = 500
 
@@ -37,9 +37,9 @@ def record_page(
     lines: Sequence[str],
     progress: Progress | None = None,
 ) -> str:
-    """Return the page of all tensors in ``views``, each read once, a piece at a time.
+    """Return the page of all tensors in ``views``, each read once, in pieces.
 
-    ``lines`` are what is said of them above. Raises what reading raises.
+    ``lines`` are shown above them. Raises the errors of reading.
     """
     entries = [
         (_name(view, entry), entry)
@@ -83,7 +83,7 @@ def _note(n_drawn: int, n_tensors: int, n_hidden: int) -> str:
 def _rows(
     entries: Sequence[tuple[str, Entry]], tally: Tally
 ) -> tuple[list[dict[str, Any]], int]:
-    """Return what is drawn of the tensors, and how many odd ones are left out."""
+    """Return the drawings of the tensors, and the number of omitted anomalies."""
     is_drawn = _largest(entries)
     rows: list[dict[str, Any]] = []
     n_odd = n_hidden = 0
@@ -103,7 +103,7 @@ def _rows(
 
 
 def _largest(entries: Sequence[tuple[str, Entry]]) -> set[int]:
-    """Return the places of the tensors that are drawn whatever their values."""
+    """Return the indices of the tensors that are drawn whatever their values."""
     order = sorted(range(len(entries)), key=lambda i: -entries[i][1].nbytes)
     return set(order[:_MOST])
 
@@ -155,7 +155,7 @@ def _oddity(oddity: Oddity) -> dict[str, Any]:
 
 
 def _picture(stats: TensorStats, spread: Spread | None) -> dict[str, Any]:
-    """Return bars of 0 to 100 over the middle of the values, and what lies beyond."""
+    """Return bars of 0 to 100 for the middle of the values, and the share outside."""
     if spread is None or stats.min is None or stats.max is None or stats.is_dead:
         return {}
     median, reach = bulk_of(spread)
@@ -166,13 +166,13 @@ def _picture(stats: TensorStats, spread: Spread | None) -> dict[str, Any]:
         return {}
     counts = spread.counts(low, high, _N_BINS)
     n_below, n_above = spread.n_below(low), spread.n_values - spread.n_below(high)
-    # The ends lie within buckets: what is counted there beyond them is not.
+    # The limits are within buckets, whose values are counted inside.
     if low == stats.min:
         counts[0], n_below = counts[0] + n_below, 0
     if high == stats.max:
         counts[-1], n_above = counts[-1] + n_above, 0
     most = max(counts) or 1.0
-    # What is rare is drawn one pixel high: it is there.
+    # Rare values are drawn one pixel high, to be visible.
     bins = [round(100 * n / most) or (3 if n >= 0.5 else 0) for n in counts]
     return {
         "bins": bins,

@@ -1,4 +1,4 @@
-"""The page of a training run: how far it is, curves, checkpoints, configuration."""
+"""The page of a training run: progress, curves, checkpoints, configuration."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -9,10 +9,10 @@ from ...config.printable import printable
 from .page import page_number, page_text
 
 Curves: TypeAlias = Mapping[str, tuple[Sequence[int], Sequence[float]]]
-"""By name: steps, and a value at each."""
+"""Curves by name: steps, and a value at each."""
 
 _MOST = 800
-"""Points of a curve on the page: what lies between is not seen at its width."""
+"""Maximal points of a curve on the page: more could not be seen at its width."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,30 +21,30 @@ class KeptCheckpoint:
 
     name: str
     score: float | None = None
-    """The value of what is monitored, where one is."""
+    """The value of the monitored metric, if there is one."""
     is_best: bool = False
     is_last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """A value of the configuration that is none of the defaults."""
+    """A value of the configuration that is not the default."""
 
     path: str
     value: str
     default: str
-    """Empty where there is none."""
+    """Empty if there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunState:
-    """How a run stands when its page is written."""
+    """The progress of a run when its page is written."""
 
     state: Literal["running", "finished", "failed"]
     problem: str = ""
     epoch: int = 0
     n_epochs: int | None = None
-    """None where nobody knows when it ends."""
+    """None if the end is unknown."""
     seconds_per_epoch: float = 0.0
     written: int = 0
     """In seconds since 1970."""
@@ -52,15 +52,14 @@ class RunState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContent:
-    """What is on the page of a run."""
+    """The content of a run's page."""
 
     title: str
     state: RunState
     curves: Curves
-    """Metrics, as ``training/loss``; those of one name behind the slash share a plot.
-    """
+    """Metrics, as ``training/loss``; equal names after the slash share a plot."""
     course: Curves
-    """What training does: learning rate, norm of the gradient, seconds a step."""
+    """Curves of training: learning rate, norm of the gradient, seconds per step."""
     facts: Mapping[str, object]
     origin: Mapping[str, object] = field(default_factory=dict[str, object])
     """Versions, commit, date, command line."""
@@ -73,7 +72,7 @@ class RunContent:
 
 
 def run_page(content: RunContent) -> str:
-    """Return the page; while the run goes on it loads itself anew."""
+    """Return the page; while the run is running it reloads itself."""
     data = {
         "state": asdict(content.state),
         "curves": _curves(content.curves),
@@ -123,7 +122,7 @@ def _curve(name: str, steps: Sequence[int], values: Sequence[float]) -> dict[str
 
 
 def _places(n: int) -> list[int]:
-    """Return which points are drawn, the last one among them."""
+    """Return which points are drawn, including the last one."""
     if n <= _MOST:
         return [*range(n)]
     every = math.ceil(n / _MOST)

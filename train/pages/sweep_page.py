@@ -12,20 +12,20 @@ from .page import page_text
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SweepRun:
-    """One run of a sweep, as its folder tells of it."""
+    """One run of a sweep, as read from its folder."""
 
     name: str
     """Its folder, relative to that of the sweep."""
 
     has_report: bool
     summary: Mapping[str, Any]
-    """What ``summary.json`` has, which a person may have written."""
+    """The content of ``summary.json``, which the user may have written."""
 
 
 def sweep_page(title: str, runs: Sequence[SweepRun], *, n_older: int = 0) -> str:
-    """Return the page that compares ``runs``; their settings that differ are axes.
+    """Return the page that compares ``runs``; the settings that differ are axes.
 
-    ``n_older`` runs of another sweep lie in the same folder, and are none of them.
+    ``n_older`` runs of another sweep are in the same folder, and not included.
     """
     settings = [_texts(run.summary.get("settings")) for run in runs]
     keys = list(dict.fromkeys(key for texts in settings for key in texts))
@@ -69,7 +69,7 @@ def _texts(settings: object) -> dict[str, str]:
 
 
 def _metrics(run: SweepRun) -> dict[str, dict[str, float | str]]:
-    """Return the numbers of each metric; ``"nan"`` and ``"inf"`` stay texts."""
+    """Return the numbers of each metric; ``"nan"`` and ``"inf"`` stay strings."""
     metrics: Mapping[str, Any] = run.summary["metrics"]
     return {
         str(name): {
@@ -83,7 +83,7 @@ def _metrics(run: SweepRun) -> dict[str, dict[str, float | str]]:
 
 
 def _value(text: str | None) -> float | str | None:
-    """Return what a setting is on its axis: a number where it is one."""
+    """Return the value of a setting on its axis: a number if it is one."""
     if text is None:
         return None
     try:
