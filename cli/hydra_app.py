@@ -122,7 +122,7 @@ def _run_words(
         # file.
         defaults += ["hydra.help.header=''", "hydra.help.footer=''"]
         options = ["--help"]
-    # Hydra accepts overrides only if no option stands between them.
+    # Hydra accepts overrides only if no option is between them.
     all_words = [prog, *defaults, *overrides, *options]
     n_jobs, status = _run_hydra(all_words, folder, name, task, after_job)
     if words.is_sweep and not n_jobs and not status:

@@ -14,9 +14,8 @@ def Hparam(
 ) -> Any:
     """Return a field with a default, bounds and a description: pydantic's ``Field``.
 
-    ``editable=True`` lets a person change the field while a run goes on. ``options``
-    are those of ``pydantic.Field``, as ``ge=0``, ``description`` or
-    ``default_factory``.
+    ``editable=True`` lets a user change the field during a run. ``options`` are those
+    of ``pydantic.Field``, as ``ge=0``, ``description`` or ``default_factory``.
     """
     check_flag("editable", editable)
     field: Any = Field(default, **options)

@@ -24,9 +24,9 @@ def unknown_class(annotation: object) -> type | None:
 
 
 def holds_field_types(annotation: object) -> bool:
-    """Return whether a type of one's own is in ``annotation``, however deep.
+    """Return whether ``annotation`` contains a user-defined type, however deep.
 
-    A text, of which nobody knows yet what it names, may be one.
+    A string annotation that is not resolved yet may be one.
     """
     kinds = types_within(annotation, is_entered=lambda _: False)
     return any(isinstance(kind, str) or is_field_type(kind) for kind in kinds)

@@ -1,4 +1,4 @@
-"""Resuming a run whose config is composed anew each time, from files and overrides.
+"""Resuming a run whose config is composed each time, from files and overrides.
 
 A checkpoint of such a run has its history and no config: the values in force follow
 from the overrides it was started with and from the edits made since.

@@ -69,7 +69,7 @@ def build(
         config = check(annotation, prepared, problems)
     except ConfigError as error:
         if overridden is not None and overridden.is_cause_of(error.problems):
-            # Whoever reads the name of the file would look there for the mistake.
+            # A reader who saw the name of the file would look there for the mistake.
             raise type(error)("", error.problems) from error.__cause__
         raise type(error)(source or error.source, error.problems) from error.__cause__
     return put_back(config, preparation.schedules)

@@ -51,7 +51,7 @@ class UpgradedData:
             for item in self._items.values()
             for i in entry_numbers(item.node)
         }
-        """Where each tensor in the data stands by now, by number in the record."""
+        """The current path of each tensor in the data, by its number in the record."""
 
     def apply(self, prefix: str, rule: RewriteRule) -> None:
         """Take the step of ``rule``, of the module whose paths begin with ``prefix``.

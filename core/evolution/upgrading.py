@@ -82,10 +82,10 @@ def upgrade_paths(
 def upgrade_names(
     versions: Mapping[str, Any], places: Places, paths: Iterable[str], file: str
 ) -> dict[str, str | None]:
-    """Return where ``paths`` stand in the module, as `upgrade_paths` does.
+    """Return the current paths in the module of ``paths``, as `upgrade_paths` does.
 
-    They are of no record, but stood in ``file`` beside the ``versions`` of the classes
-    by path; one that is not there was of version 0.
+    They belong to no record; they were in ``file``, beside the ``versions`` of the
+    classes by path. A class without an entry had version 0.
     """
     paths = [*paths]
     return upgrade_paths(_versions_alone(versions, file, paths), places, paths)
@@ -111,9 +111,9 @@ def rewriting_rules(
 def _followed(
     steps: Iterable[tuple[str, RewriteRule]], paths_now: dict[str, str | None]
 ) -> Iterator[tuple[str, str, RewriteRule]]:
-    """Yield each path with a rule that meets it, then note where it stands after that.
+    """Yield each path with a rule that applies to it, then note its new path.
 
-    ``paths_now`` has where each stands by now, None once it was deleted.
+    ``paths_now`` maps each path to its current one, None once it was deleted.
     """
     for prefix, rule in steps:
         for path, now in paths_now.items():
@@ -144,9 +144,9 @@ def _versions_alone(
 def upgrade_left_out(
     record: Entries, places: Places, paths: Iterable[str]
 ) -> frozenset[str]:
-    """Return what ``paths``, which ``record`` lacks, are called in the module.
+    """Return the names in the module of ``paths``, which ``record`` lacks.
 
-    A ``*`` in one stands for any number.
+    A ``*`` in one matches any number.
     """
     left_out = frozenset(paths)
     for prefix, rule in _steps(record, places) if left_out else ():
@@ -298,7 +298,7 @@ def _paths_of(places: Places) -> frozenset[str]:
 
 
 def entries_of(table: Table) -> list[Entry]:
-    """Return each entry once, with all the paths at which it stands."""
+    """Return each entry once, with all of its paths."""
     paths: dict[int, list[str]] = {}
     entries: dict[int, Entry] = {}
     for path, entry in table.items():
@@ -339,9 +339,9 @@ class PathTable(Generic[V]):
         return {path[len(prefix) :]: self._values[path] for path in paths}
 
     def replace(self, prefix: str, values: Mapping[str, V]) -> None:
-        """Put ``values``, by the rest of their paths, in the place of those `below`.
+        """Put ``values``, by the rest of their paths, in place of those `below`.
 
-        They are the last from then on, as what is put into a dict anew.
+        They become the last ones, as new keys of a dict do.
         """
         begin, end = self._span(prefix)
         for path in self._sorted[begin:end]:

@@ -164,7 +164,7 @@ class BoundState:
         self._rates = {id(group): group["lr"] for group in self.groups}
 
     def forget_rates(self) -> None:
-        """Issue no warning of any present rate, whoever set it."""
+        """Issue no warning about the present rates, whatever set them."""
         self._rates.clear()
 
     def optimizer_of(self, group: ParamGroup) -> TensorOptimizer[Any]:

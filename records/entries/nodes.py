@@ -1,6 +1,6 @@
-"""Values as plain data: what stands around the tensors of a record in every format.
+"""Values as plain data: the structure around a record's tensors, in every format.
 
-A node is what JSON and MessagePack both can say: None, bool, int, float, str, lists,
+A node is a value that JSON and MessagePack both have: None, bool, int, float, str, lists,
 and maps with string keys. Everything else is a map of one key that begins with ``$``:
 
     {"$tensor": i}  {"$array": i}  {"$bytes": i}    entry number i, as what

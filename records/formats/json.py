@@ -1,10 +1,10 @@
-"""`.json`: a record for people, as numbers that are exact (docs/format.md).
+"""`.json`: a record for human readers, as numbers that are exact (docs/format.md).
 
     {"burnish": 1, "kind": ..., "type": ..., "metadata": ..., "tree": ...,
      "tensors": [{"path": ..., "dtype": ..., "shape": ..., "values": [...],
                   "xxh3": ...}, ...]}
 
-Keys may stand in any order and spaces anywhere. Who edits values by hand deletes the
+Keys may be in any order and spaces anywhere. To edit values by hand, delete the
 `xxh3` of that tensor.
 """
 

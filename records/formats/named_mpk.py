@@ -3,7 +3,7 @@
     {"metadata": {"float": text, ...}, "item": the fields of a struct, ...}
 
 A parameter is a map of ID and tensor, a tensor one of bytes, shape and dtype, wherever
-they stand; what stands around them is their path. A field without values is nil.
+they are; the names around them are their path. A field without values is nil.
 """
 
 from dataclasses import dataclass

@@ -36,7 +36,7 @@ class Source(Protocol):
     """Whether payloads are compared with their checksums."""
 
     def read(self, offset: int, count: int) -> memoryview:
-        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
+        """Return ``count`` bytes at ``offset``; RecordFormatError for fewer."""
         ...
 
     def view(self, offset: int, count: int) -> memoryview:
@@ -117,7 +117,7 @@ def digest_of_bytes(source: Source) -> bytes:
 
 
 def digest_of_ends(source: Source) -> bytes:
-    """Return the xxh3-128 sum of the size of ``source``, its first and last bytes."""
+    """Return the xxh3-128 of the size of ``source``, its first and last bytes."""
     total = xxhash.xxh3_128(str(source.size).encode())
     count = min(_END, source.size)
     total.update(source.read(0, count))
@@ -214,7 +214,7 @@ class FileSource:
         )
 
     def read(self, offset: int, count: int) -> memoryview:
-        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
+        """Return ``count`` bytes at ``offset``; RecordFormatError for fewer."""
         check_extent(self, offset, count)
         opened, buffer, n_read = self._opened(), fresh_memory(count), 0
         while n_read < count:
@@ -402,7 +402,7 @@ class StreamSource:
         file.seek(self.start)
 
     def read(self, offset: int, count: int) -> memoryview:
-        """Return ``count`` bytes at ``offset``; RecordFormatError if there are less."""
+        """Return ``count`` bytes at ``offset``; RecordFormatError for fewer."""
         check_extent(self, offset, count)
         pieces = bytearray()
         # The position belongs to the file object: one thread at a time moves it.

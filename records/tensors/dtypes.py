@@ -42,9 +42,9 @@ def can_require_grad(tensor: torch.Tensor) -> bool:
 
 
 def dtype_meant(name: object) -> torch.dtype | None:
-    """Return the floating dtype that ``name`` is called here or elsewhere, or None.
+    """Return the floating dtype that any known library calls ``name``, or None.
 
-    For hints: options take fewer names than people know.
+    For suggestions: options accept fewer names than users know.
     """
     if not isinstance(name, str):
         return None

@@ -3,7 +3,7 @@
 
 def main() -> int:
     """Run the command, and return its exit status."""
-    # Ctrl-C while this is imported is met here: so far nobody else would.
+    # This handles Ctrl-C during the import, which nothing else would handle yet.
     try:
         from .cli.main import main as run
 

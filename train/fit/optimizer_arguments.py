@@ -74,7 +74,7 @@ class OptimizerArguments:
         self._check_as_made(changed)
 
     def renew(self, keys: set[str]) -> None:
-        """Give groups the config's values of ``keys`` over those that were restored."""
+        """Set the groups' ``keys`` to the config's values, over the restored ones."""
         for bond in self._bonds:
             if bond.key in keys:
                 bond.hold()
@@ -85,7 +85,7 @@ class OptimizerArguments:
             self.renew(self.held)
 
     def note(self, keys: set[str]) -> str:
-        """Return what the last edit means for schedulers, empty if nothing."""
+        """Return the effect of the last edit on schedulers; empty if there is none."""
         if keys & self._taken_away:
             return "the number replaces the scheduler"
         return ""

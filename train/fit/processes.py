@@ -86,7 +86,7 @@ class CommandLauncher(_SubprocessScriptLauncher):
         super().kill(signum)
 
     def end(self) -> None:
-        """Return once no other process is left: at once after a failure of this one."""
+        """Wait until all other processes end; return at once if this one failed."""
         if sys.exc_info()[0] is not None or self._is_ending:
             self._kill_all()
         self._is_ending = True

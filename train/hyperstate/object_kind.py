@@ -19,9 +19,12 @@ KEY = STATE_KEY
 
 SERIALIZED, BOUND, GENERATOR, FILLED = "serialized", "bound", "generator", "filled"
 OWN_TYPE = "own type"
-"""More kinds: what deserializes itself, optimizers over modules of the state,
-generators, what is filled into the object that ``initial_state`` makes, and what a
-registered class makes of its data."""
+"""Names of further kinds, beside those of `part_kinds`.
+
+They are objects that deserialize themselves, optimizers over modules of the state,
+generators, objects that fill the one that ``initial_state`` makes, and objects that a
+registered class makes of its data.
+"""
 
 
 @dataclass(frozen=True, slots=True)

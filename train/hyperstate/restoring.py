@@ -52,7 +52,7 @@ class Restoring(StateTree):
     saved_files: Files | None = None
     """The file of each object by the path under which it was saved.
 
-    None: by that of now, since no rule has moved any.
+    None where paths have not changed, since no rule has moved an object.
     """
     view: Any = None
     """The argument of ``deserialize`` for the state."""
