@@ -1,7 +1,8 @@
 """Values as plain data: the structure around a record's tensors, in every format.
 
-A node is a value that JSON and MessagePack both have: None, bool, int, float, str, lists,
-and maps with string keys. Everything else is a map of one key that begins with ``$``:
+A node is a value that JSON and MessagePack both have: None, bool, int, float, str,
+lists, and maps with string keys. Everything else is a map of one key that begins with
+``$``:
 
     {"$tensor": i}  {"$array": i}  {"$bytes": i}    entry number i, as what
     {"$record": [name, {field: node}]}              a nested record
