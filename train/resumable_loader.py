@@ -1,8 +1,8 @@
 """Shuffled batches that resume in the middle of an epoch, exact to the sample."""
 
+import operator
 from collections.abc import Callable, Generator, Iterator, Sized
 from contextlib import contextmanager
-from numbers import Integral
 from typing import Any, TypeVar
 
 import torch
@@ -44,13 +44,15 @@ class ResumableSampler(Sampler[int]):
             shuffle = bool(shuffle)
         check_flag("shuffle", shuffle, may_be_none=True)
         check_count("n_ranks", n_ranks)
-        if not isinstance(seed, Integral):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
-            raise TypeError(f"seed must be an int, got {seed!r:.60}")
+        try:
+            seed = operator.index(seed)  # also of NumPy's ints
+        except TypeError:
+            raise TypeError(f"seed must be an int, got {seed!r:.60}") from None
         if not 0 <= rank < n_ranks:
             raise ValueError(f"rank must be from 0 to {n_ranks - 1}, got {rank}")
         self._data = data
         self._n_of_epoch = 0
-        self.shuffle, self.seed = shuffle, int(seed)
+        self.shuffle, self.seed = shuffle, seed
         self.rank, self.n_ranks = rank, n_ranks
         self.epoch = 0
         """The epoch that is being drawn, or that is next."""

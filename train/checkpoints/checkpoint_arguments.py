@@ -79,8 +79,8 @@ def ranking_of(keep_best: Any) -> tuple[str, int, str]:
     settings = [keep_best] if isinstance(keep_best, str) else keep_best
     if not isinstance(settings, tuple | list) or len(settings) > 3:
         raise refusal
-    defaults: list[Any] = ["", 1, "min"]
-    name, count, mode = [*settings, *defaults[len(settings) :]]
+    given: list[Any] = list(settings)
+    name, count, mode = given + ["", 1, "min"][len(given) :]
     if not isinstance(name, str) or type(count) is not int or count < 1:
         raise refusal
     if mode not in ("min", "max"):
