@@ -248,7 +248,7 @@ def _by_prefixes(paths: Collection[str], names: dict[str, str]) -> Renamer:
 
 
 def _check_prefix(paths: Collection[str], old_path: object, new_path: object) -> None:
-    """Raise for an old name that nothing has, or for an invalid pair of names."""
+    """Raise for an old name that does not exist, or for an invalid pair of names."""
     if not isinstance(old_path, str) or not isinstance(new_path, str):
         raise TypeError(
             f"rename: {old_path!r} to {new_path!r}; both must be paths, or prefixes "

@@ -232,7 +232,7 @@ class _Builder:
             run.add(child, form)
         run.end()
         node = Node(name, children, leaf)
-        # Shards that end within a block have its names in another order.
+        # Shards that end within a block have the names of its entries in another order.
         number = self._number_of((_form_of(leaf), tuple(sorted(forms))))
         if depth and len(children) == 1 and leaf is None:
             node = _shortened(node)

@@ -97,7 +97,7 @@ class RecordLoadPlanner(DefaultLoadPlanner):
 def _misfit(row: Any, target: Any) -> str | None:
     """Return why stored data, described by torch's ``row``, cannot fill a target."""
     if not isinstance(target, torch.Tensor):
-        return None  # torch refuses a tensor in the place of other data
+        return None  # torch refuses to load a tensor where other data is stored
     if not isinstance(row, TensorStorageMetadata):
         return "found plain data, expected a tensor"
     problem = misfit_of_dtype(row.properties.dtype, target.dtype)

@@ -310,7 +310,7 @@ class _Proposal:
 
     @classmethod
     def of(cls, record: WritableRecord, group: Any) -> "_Proposal":
-        """Return the draft of ``record``; raise for what no folder can hold."""
+        """Return the draft of ``record``; raise for content that no folder can hold."""
         metadata = deepcopy(record.entries.metadata)  # its owner may change it later
         record = replace(record, entries=with_parts(record.entries, metadata=metadata))
         entries = record.entries.entries()

@@ -272,7 +272,7 @@ class HeldTensor:
         return 0 if segment < self._next else self._size_of(segment)
 
     def copy_last(self, target: int) -> None:
-        """Copy the last segment without a copy to ``target``; errors are kept."""
+        """Copy the last segment that has no copy to ``target``; errors are kept."""
         segment = self._copied_from - 1
         try:
             self._copy(segment, target)
