@@ -13,7 +13,7 @@ from ...config.path import parts
 from ...config.process.transaction import Transaction, Undo, all_or_nothing
 from ...config.process.user_warning import warn_user
 from ...config.schedule.number import schedule_text
-from ...config.short_text import short_repr
+from ...config.short_text import quantity, short_repr
 from ...config.spelling import did_you_mean
 from ...config.tree import is_items
 from ...optim.bound.param_groups import first_rate
@@ -123,7 +123,7 @@ class Bond:
             current = group[self.key]
             n_numbers = len(current) if isinstance(current, list | tuple) else None
             if not _is_numeric(value, n_numbers):
-                count = "a number" if n_numbers is None else f"{n_numbers} numbers"
+                count = "a number" if n_numbers is None else quantity(n_numbers, "number")
                 return f"expected {count}, found {short_repr(value)}"
         return ""
 
