@@ -123,7 +123,9 @@ class Bond:
             current = group[self.key]
             n_numbers = len(current) if isinstance(current, list | tuple) else None
             if not _is_numeric(value, n_numbers):
-                count = "a number" if n_numbers is None else quantity(n_numbers, "number")
+                count = (
+                    "a number" if n_numbers is None else quantity(n_numbers, "number")
+                )
                 return f"expected {count}, found {short_repr(value)}"
         return ""
 
