@@ -75,14 +75,13 @@ def refuse_run_of_lightning(root: Place) -> None:
 
 def ranking_of(keep_best: Any) -> tuple[str, int, str]:
     """Return the name, the count and the mode of ``keep_best``. Raises ValueError."""
-    refusal = ValueError(f"keep_best must be like ('loss', 1), got {keep_best!r}")
     settings = [keep_best] if isinstance(keep_best, str) else keep_best
-    if not isinstance(settings, tuple | list) or len(settings) > 3:
-        raise refusal
-    given: list[Any] = list(settings)
-    name, count, mode = given + ["", 1, "min"][len(given) :]
-    if not isinstance(name, str) or type(count) is not int or count < 1:
-        raise refusal
+    ranking: list[Any] = (
+        list(settings) if isinstance(settings, tuple | list) else [None]
+    )
+    name, count, mode, *rest = ranking + ["", 1, "min"][len(ranking) :]
+    if rest or not isinstance(name, str) or type(count) is not int or count < 1:
+        raise ValueError(f"keep_best must be like ('loss', 1), got {keep_best!r}")
     if mode not in ("min", "max"):
         raise ValueError(f"keep_best: the mode must be 'min' or 'max', got {mode!r}")
     return name, count, mode

@@ -87,9 +87,14 @@ def no_longer_stepped(
     # A copy, such as an average of the weights, has the IDs of the original.
     for module_name in stepped_names:
         stored_ids -= {e.id for e in records[module_name].entries()}
-    for module_name in modules:
-        ids = stored_ids & {e.id for e in records[module_name].entries()}
-        if ids and module_name not in stepped_names and not ids <= ids_beside():
+    ids_by_module = {
+        module_name: stored_ids & {e.id for e in records[module_name].entries()}
+        for module_name in modules
+        if module_name not in stepped_names
+    }
+    other_ids = ids_beside() if any(ids_by_module.values()) else set[str]()
+    for module_name, ids in ids_by_module.items():
+        if not ids <= other_ids:
             return (
                 f"{name} and {module_name}: the optimizer stepped this module when "
                 "they were saved, but is bound to another one here"
