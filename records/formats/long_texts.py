@@ -16,7 +16,7 @@ LongText: TypeAlias = bytes | mmap.mmap
 """A string in UTF-8, whose slices are bytes."""
 
 LONG = 4 << 20
-"""Bytes from which a string is long; a parser of whole texts takes none of these."""
+"""Bytes from which a string is long; no parser of whole strings is given these."""
 _PIECE = 1 << 20
 
 

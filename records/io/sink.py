@@ -1,6 +1,6 @@
 """Output of bytes: a file that appears atomically, an open file, memory.
 
-The disk is told to write the bytes of a file as they come.
+The system is asked to write a file's bytes to disk while they arrive.
 """
 
 import ctypes
@@ -167,7 +167,7 @@ def write_over(sink: Sink, offset: int, buffer: bytes) -> None:
 def open_sink(file: File, about_size: Callable[[], int] = lambda: 0) -> Generator[Sink]:
     """Open ``file`` for writing; a path is replaced atomically at the end.
 
-    So is an object at a URL, whose storage is told how many bytes to expect.
+    So is an object at a URL, whose storage is given the expected number of bytes.
     """
     if isinstance(file, str | os.PathLike):
         place = local_or_url(file)

@@ -134,9 +134,9 @@ def _write_results(
 
 
 def refuse_folders_at(*files: Path) -> None:
-    """Raise IsADirectoryError if a folder is in the place of a run's file.
+    """Raise IsADirectoryError if a folder has the name of a run's file.
 
-    Otherwise only the end of the run would notice it.
+    Otherwise the error would come only at the end of the run.
     """
     for file in files:
         if file.is_dir():

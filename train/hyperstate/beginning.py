@@ -279,7 +279,7 @@ def _check_number(request: Request[Any], files: StoredFiles) -> None:
         return
     match = numbered_name(request.key).fullmatch(files.folder.name)
     number = value_in_state(files.tree(STATE), request.key)
-    # A number that is not a field is in no text.
+    # A number that is not a field of the state is not in its text.
     if match is None or type(number) is not int or number >= int(match[1]):
         return
     raise RecordFormatError(

@@ -25,7 +25,7 @@ OnEdit = Callable[[Any, tuple[Change, ...]], object]
 
 
 class _RefusedError(Exception):
-    """A process refuses an edit: with a text in this one, without in another."""
+    """A process refuses an edit; the message is empty where it is another process."""
 
 
 class LiveEdits(Generic[C]):

@@ -168,7 +168,7 @@ def _size(record: FlatRecord) -> int:
 
 
 def _holds_anything(folder: str) -> bool:
-    """Return whether files are in a folder; behind a URL, whether a record is."""
+    """Return whether a folder has files; at a URL, whether a record is there."""
     if is_url(folder):
         return is_taken(f"{folder.rstrip('/')}/{FOLDER_INDEX}")
     return os.path.isdir(folder) and bool(os.listdir(folder))

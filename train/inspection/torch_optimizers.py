@@ -134,7 +134,7 @@ def group_of(group: Mapping[str, Any], kind: str = "") -> GroupState:
     if isinstance(ours, SimpleOptimizer):
         options |= hyperparameters(ours)  # pyright: ignore[reportUnknownArgumentType]  # of any state
         kind = type(ours).__name__  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]  # as above
-    # What says something comes first: of many settings the rest are counted.
+    # Settings with an effect come first: of many, the rest are only counted.
     options = dict(sorted(options.items(), key=lambda item: _is_off(item[1])))
     return GroupState(kind or _kind_of(options), options, "torch", None)
 

@@ -222,8 +222,8 @@ class RecordCheckpoint(ModelCheckpoint):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restore the generators, then do as ``ModelCheckpoint``."""
         super().on_train_start(trainer, pl_module)
-        self._loaded = {}  # of a strategy that reads it once the optimizers are made
-        # Else the first save says what is wrong, after an epoch.
+        self._loaded = {}  # which a strategy reads once the optimizers exist
+        # Otherwise the first save, after an epoch, would report these mistakes.
         left_out_of(pl_module, self._choice)
         _check_hparams(trainer)
         self._early_stops.training_begins(trainer)
