@@ -79,8 +79,8 @@ def ranking_of(keep_best: Any) -> tuple[str, int, str]:
     ranking: list[Any] = (
         list(settings) if isinstance(settings, tuple | list) else [None]
     )
-    name, count, mode, *rest = ranking + ["", 1, "min"][len(ranking) :]
-    if rest or not isinstance(name, str) or type(count) is not int or count < 1:
+    name, count, mode, *surplus = ranking + ["", 1, "min"][len(ranking) :]
+    if surplus or not isinstance(name, str) or type(count) is not int or count < 1:
         raise ValueError(f"keep_best must be like ('loss', 1), got {keep_best!r}")
     if mode not in ("min", "max"):
         raise ValueError(f"keep_best: the mode must be 'min' or 'max', got {mode!r}")

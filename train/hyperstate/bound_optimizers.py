@@ -184,7 +184,7 @@ class Bond:
 
     def _undo(self) -> Undo:
         value = self.value
-        earlier = [(group, _plain(group[self.key])) for group in self.groups()]
+        earlier = [(group, _python_value(group[self.key])) for group in self.groups()]
 
         def undo() -> None:
             self.value = value
@@ -224,7 +224,9 @@ def _check_group(bond: Bond, group: Group) -> None:
     cls: Any = torch.optim.LBFGS if is_lbfgs else type(bond.owner)
     if f"{cls.__module__}.".startswith("torch.optim."):
         names = signature(cls).parameters.keys() - _ENGINE_CHOICES
-        values = {name: _plain(value) for name, value in group.items() if name in names}
+        values = {
+            name: _python_value(value) for name, value in group.items() if name in names
+        }
         # Two dimensions, since Muon accepts no other parameter.
         cls([torch.zeros(1, 1, requires_grad=True)], **values)
 
@@ -244,7 +246,7 @@ def _bare(value: Any) -> Any:
     return int(value) if isinstance(value, int) else float(value)
 
 
-def _plain(value: Any) -> Any:
+def _python_value(value: Any) -> Any:
     return value.item() if isinstance(value, torch.Tensor) else value
 
 
@@ -300,7 +302,7 @@ def _warn_of_other_numbers(
         if before != now or schedule_text(before) is not None:
             continue
         for group in bond.groups():
-            stored_number = _plain(group[bond.key])
+            stored_number = _python_value(group[bond.key])
             bond_number = _as_stored(group[bond.key], _bare(now))
             if stored_number != bond_number:
                 warn_user(
