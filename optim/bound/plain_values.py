@@ -1,9 +1,11 @@
 """Hyperparameters as plain data, and converted back."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 from enum import Enum, Flag
 from functools import reduce
 from itertools import zip_longest
+from numbers import Integral, Real
 from operator import or_
 from typing import Any
 
@@ -18,14 +20,16 @@ NAMED = torch.dtype | torch.layout | torch.memory_format
 def as_stored(value: object) -> Any:
     """Return a value as plain data, at any depth; unchanged if that is impossible.
 
-    A member of an Enum becomes its name, a number or string of numpy that of Python, a
-    dtype or device its string, an array or a set a list, and a dict with keys other
-    than strings a list of pairs.
+    A member of an Enum becomes its name, a number or string of any class that of Python
+    (a number of numpy, a `ScheduledFloat`, a fraction), a dtype or device its string,
+    an array or a set a list, and a dict with keys other than strings a list of pairs.
     """
     if isinstance(value, Enum):
         return value.name or ""  # an empty flag has no name
     if isinstance(value, np.generic):
         return value.item()
+    if isinstance(value, str | Real | Decimal):
+        return _builtin(value)
     if isinstance(value, np.ndarray):
         return as_stored(value.tolist())
     if isinstance(value, torch.device | NAMED):
@@ -39,6 +43,15 @@ def as_stored(value: object) -> Any:
         pairs: list[Any] = [[as_stored(k), as_stored(v)] for k, v in value.items()]  # pyright: ignore[reportUnknownVariableType]  # items are any value
         return dict(pairs) if all(isinstance(k, str) for k in value) else pairs  # pyright: ignore[reportUnknownVariableType]  # items are any value
     return value
+
+
+def _builtin(value: Any) -> bool | int | float | str:
+    """Return a number or string as an object of Python's own classes."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return str.__str__(value)
+    return int(value) if isinstance(value, Integral) else float(value)
 
 
 def is_storable_value(value: object) -> bool:

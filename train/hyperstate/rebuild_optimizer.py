@@ -93,8 +93,9 @@ def rebuild_optimizer(
         optimizer: torch.optim.Optimizer = cls(groups)
         optimizer.load_state_dict(state)
     except (KeyError, ValueError, TypeError) as error:
+        lacks = "the file does not hold " if isinstance(error, KeyError) else ""
         raise RecordMismatchError(
-            file, [f"the optimizer cannot be rebuilt: {error!s:.300}"]
+            file, [f"the optimizer cannot be rebuilt: {lacks}{error!s:.300}"]
         ) from error
     return optimizer
 

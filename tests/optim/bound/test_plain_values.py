@@ -3,6 +3,7 @@
 import enum
 import io
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from burnish.config import Schedule
+from burnish.config.schedule import scheduled
 from burnish.optim import AdamW, OptimizerAdaptor, SimpleOptimizer
 from burnish.records import Record
 
@@ -113,6 +116,20 @@ def test_a_rate_of_numpy_is_no_silent_loss() -> None:
     again.load_state_dict(through_file(optim))
 
     assert again.param_groups[0]["lr"] == float(np.float32(0.05))
+
+
+@pytest.mark.parametrize(
+    "rate",
+    [scheduled(Schedule.parse("step: 0.05@0 lin 0@9"), float, 0.05), Fraction(1, 20)],
+    ids=["scheduled", "fraction"],
+)
+def test_a_rate_of_another_class_is_stored_as_its_number(rate: Any) -> None:
+    optim, again = (AdamW().bind(nn.Linear(2, 2), lr=0.1) for _ in range(2))
+    optim.param_groups[0]["lr"] = rate
+
+    again.load_state_dict(through_file(optim))
+
+    assert again.param_groups[0]["lr"] == 0.05
 
 
 def test_a_rate_set_since_is_not_rounded_to_a_narrower_number() -> None:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 import burnish
 from burnish import module
-from burnish.config import RenameField
+from burnish.config import RenameField, Schedule
+from burnish.config.schedule import scheduled
 from burnish.optim import SGD, AdamW, Group, OptimizerAdaptor, SimpleOptimizer
 from burnish.optim.schedulers import Cosine, Linear, Scheduler, Warmup
 from burnish.train import HyperState
@@ -84,8 +85,11 @@ def scheduled_groups(net: Net) -> OptimizerAdaptor:
     return SGD(momentum=0.9).bind(net, lr=warmup(), groups=groups)
 
 
+CONFIG_RATE = scheduled(Schedule.parse("step: 0.1@0 lin 0.0@100"), float, 0.1)
+
 OPTIMIZERS: dict[str, Callable[[Net], OptimizerAdaptor]] = {
     "a schedule": lambda net: AdamW().bind(net, lr=warmup()),
+    "a number that follows a schedule": lambda net: AdamW().bind(net, lr=CONFIG_RATE),
     "schedules of groups": scheduled_groups,
     "an Enum and a function": lambda net: Signed(sign=Sign.UP, shape=torch.tanh).bind(
         net, lr=0.01
