@@ -43,6 +43,8 @@ def lines_of_source(source: StoredParts) -> Iterator[str]:
         yield f"  the newest of {quantity(len(steps), 'checkpoint')}: {more}{names}"
     for problem in facts.get("problems", ()):
         yield f"  a run cannot resume from it: {printable(problem)}"
+    for error in source.unreadable:
+        yield f"  cannot be read: {printable(str(error))}"
 
 
 def lines_of_part(view: PartView) -> Iterator[str]:

@@ -60,9 +60,11 @@ def _run(options: Namespace) -> int:
     from ..train.inspection.stored_parts import stored_parts
 
     with saving_bar("opening", options.file):
-        opened = stored_parts(options.file)
+        opened = stored_parts(options.file, skips_unreadable=True)
     with opened as source:
-        return _show(source, options)
+        status = _show(source, options)
+        is_whole = not source.unreadable or options.values is not None
+        return status if is_whole else 2
 
 
 def _show(source: Any, options: Namespace) -> int:
@@ -342,6 +344,7 @@ def _print_json(
         "file": source.source,
         "kind": source.kind,
         "facts": source.facts,
+        "unreadable": [str(error) for error in source.unreadable],
         "parts": parts,
     }
     print_json("show", content)

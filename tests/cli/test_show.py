@@ -107,6 +107,24 @@ def test_a_checkpoint_shows_all_parts_and_its_numbers(
     assert "head" not in shown(capsys, "run", "optim.layers.0")
 
 
+@pytest.mark.parametrize("form", ["table", "json", "html"])
+def test_a_folder_is_shown_without_the_files_that_cannot_be_read(
+    form: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Net().save_record("net.mpk")
+    Path("torn.mpk").write_bytes(Path("net.mpk").read_bytes()[:100])
+    words = {"table": [], "json": ["--json"], "html": ["--html", "page.html"]}[form]
+
+    status = main(["show", ".", *words])
+
+    output = capsys.readouterr().out
+    text = Path("page.html").read_text() if form == "html" else output
+    assert status == 2
+    assert "torn.mpk" in text
+    assert "head" in text
+    assert main(["show", ".", "--values", "net.mpk.head.bias"]) == 0
+
+
 def test_a_pattern_chooses_tensors_and_all_below_a_name(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -36,6 +36,8 @@ class StoredParts:
     """Other facts: a step, numbers, a configuration, other steps."""
     texts: StoredFiles | None = None
     """The texts beside the records, as they were when these were opened."""
+    unreadable: list[Exception] = field(default_factory=list[Exception])
+    """The errors of files that look like records of the folder and cannot be read."""
 
     def __enter__(self) -> Self:
         return self

@@ -37,15 +37,26 @@ from .named_records import StoredPart, StoredParts
 from .stored_files import files_of_record, is_passing
 
 
-def stored_parts(source: Readable, *, verify: bool = True) -> StoredParts:
+def stored_parts(
+    source: Readable, *, verify: bool = True, skips_unreadable: bool = False
+) -> StoredParts:
     """Return the records in ``source``, none of whose tensors is read yet.
 
     It is anything that `open_record` takes, or a folder: pretrained, with shards or
     without; a checkpoint, or a run, of which the newest one is opened; a folder of
     records. A URL may be a checkpoint, a run or a folder with shards. Raises
     `RecordError` for damage, and OSError for a missing source or a folder without
-    records.
+    records. Of a folder of records, ``skips_unreadable`` leaves out files that cannot
+    be read, as long as others can; their errors are in the result.
     """
+    parts = _stored_parts(source, verify)
+    if parts.unreadable and not (skips_unreadable and parts.parts):
+        parts.close()
+        raise parts.unreadable[0]
+    return parts
+
+
+def _stored_parts(source: Readable, verify: bool) -> StoredParts:
     if isinstance(source, str | os.PathLike):
         path = os.fspath(source)
         place = path_or_url(path)
@@ -277,8 +288,17 @@ def _records_in(folder: Path, verify: bool) -> StoredParts:
     # A run has texts in JSON, which are not records.
     if not names or (is_bare_run and all(name.endswith(".json") for name in names)):
         raise folder_error(str(folder))
-    files = [(name, folder / name) for name in names]
-    return StoredParts(str(folder), "folder", _opened(files, verify))
+    parts: list[StoredPart] = []
+    errors: list[Exception] = []
+    with ExitStack() as cleanup:
+        for name in names:
+            try:
+                parts += _opened([(name, folder / name)], verify)
+                cleanup.callback(parts[-1].record.close)
+            except (RecordError, PermissionError) as error:
+                errors.append(error)
+        cleanup.pop_all()
+    return StoredParts(str(folder), "folder", parts, unreadable=errors)
 
 
 def _may_be_record(file: Path) -> bool:

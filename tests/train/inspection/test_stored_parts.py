@@ -170,3 +170,9 @@ def test_one_damaged_file_leaves_none_open(tmp_path: Path) -> None:
 
     with pytest.raises(RecordError, match=r"b\.mpk"):
         stored_parts(tmp_path)
+    with stored_parts(tmp_path, skips_unreadable=True) as stored:
+        assert [part.name for part in stored.parts] == ["a.mpk"]
+        assert [isinstance(error, RecordError) for error in stored.unreadable] == [True]
+    (tmp_path / "a.mpk").unlink()
+    with pytest.raises(RecordError, match=r"b\.mpk"):
+        stored_parts(tmp_path, skips_unreadable=True)
