@@ -5,7 +5,7 @@ import enum
 import types
 import typing
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any, Self, TypeVar
@@ -18,7 +18,7 @@ from ..config.path import join
 from ..config.plain.enums import member_of
 from ..config.plain.node import Node
 from ..config.process.interrupts import raise_of_signal
-from ..config.short_text import quantity, with_article
+from ..config.short_text import first_names, quantity, with_article
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, data_leaf, typed_leaf
@@ -70,9 +70,21 @@ def decode_record(cls: type[R], record: Entries) -> R:
                 "found the record of a module, expected "
                 f"{with_article(cls.__qualname__)}"
             ],
-            "Load it with from_record or load_record of the module.",
+            "Load it with from_record or load_record of the module."
+            f"{_advice_beside(file, record.reading.beside)}",
         )
     return RecordDecoder(record).record(cls, record.tree, "")
+
+
+def _advice_beside(file: str, names: Sequence[str]) -> str:
+    """Return how to read what a file of torch has beside the state dict."""
+    if not names:
+        return ""
+    return (
+        f" Beside it are {first_names(names, 5)}. Torch reads these, such as the state "
+        "of an optimizer: optimizer.load_state_dict("
+        f"torch.load({file!r}, weights_only=True)[key])."
+    )
 
 
 class RecordDecoder:

@@ -33,16 +33,14 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
     A warning names weights beside it. ``read`` is the expression that returns
     ``content``, for the suggestions in errors.
     """
-    if isinstance(content, Mapping) and {"state", "param_groups"} == set(content):
-        raise ForeignFileError(
-            file,
-            "the state of a torch optimizer",
-            "the state dict of a module",
-            f"The optimizer loads it: optimizer.load_state_dict({read}).",
-        )
     level: dict[_Keys, Any] = {(): content}
     beside: list[_Keys] = []
+    optimizer_paths: list[_Keys] = []
     for _ in range(_DEEPEST):
+        states = [path for path, item in level.items() if _is_of_optimizer(item)]
+        optimizer_paths += states
+        for path in states:
+            del level[path]
         state_dicts = {
             path: item for path, item in level.items() if _is_state_dict(item)
         }
@@ -61,6 +59,8 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
         beside += [path for path, item in level.items() if _is_weight(item)]
     if (empty := _empty_state_dict(content)) is not None:
         return empty
+    if optimizer_paths:
+        raise _of_optimizer(optimizer_paths, file, read)
     raise ForeignFileError(
         file,
         f"{with_article(type(content).__name__)} without a state dict",
@@ -131,6 +131,26 @@ def _is_state_dict(item: object) -> bool:
     return not is_container and any(map(_is_weight, item.values()))
 
 
+def _is_of_optimizer(item: object) -> bool:
+    """Return whether this is the state dict of an optimizer of torch."""
+    return isinstance(item, Mapping) and {"state", "param_groups"} == set(item)
+
+
+def _of_optimizer(paths: list[_Keys], file: str, read: str) -> ForeignFileError:
+    names = f" ({first_names(map(_dotted, paths), 10)})" if paths[0] else ""
+    return ForeignFileError(
+        file,
+        f"the state of a torch optimizer{names}",
+        "the state dict of a module",
+        "The optimizer loads it: "
+        f"optimizer.load_state_dict({read}{_subscripts(paths[0])}).",
+    )
+
+
+def _subscripts(path: _Keys) -> str:
+    return "".join(f"[{key!r}]" for key in path)
+
+
 def _empty_state_dict(content: object) -> Mapping[str, Any] | None:
     """Return the state dict of a module without tensors, if alone or at a usual key."""
     if not isinstance(content, Mapping):
@@ -170,10 +190,9 @@ def _holds_tensors(value: object) -> bool:
 
 
 def _ambiguous(paths: list[_Keys], file: str, read: str) -> ForeignFileError:
-    keys = "".join(f"[{key!r}]" for key in paths[0])
     return ForeignFileError(
         file,
         f"{len(paths)} state dicts: {first_names(map(_dotted, paths), 10)}",
         "one",
-        f"Choose one: burnish.Record.from_state_dict({read}{keys}).",
+        f"Choose one: burnish.Record.from_state_dict({read}{_subscripts(paths[0])}).",
     )
