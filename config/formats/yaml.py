@@ -100,7 +100,9 @@ def _yaml() -> "YAML":
             return True
 
     Representer.add_representer(str, _quoted_if_odd)
-    Constructor.add_constructor("tag:yaml.org,2002:timestamp", _as_text)
+    # YAML 1.2 has texts where YAML 1.1 has dates, a default value and merged values.
+    for tag in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:value", _MERGE):
+        Constructor.add_constructor(tag, _as_text)
     Constructor.add_constructor("tag:yaml.org,2002:str", _with_pairs)
     Constructor.add_constructor("tag:yaml.org,2002:float", _finite)
     yaml = YAML(typ="safe", pure=True)

@@ -229,9 +229,21 @@ def test_a_circle_is_refused() -> None:
 
 
 def test_dates_and_words_stay_text_in_yaml() -> None:
-    for text in ("2024-01-01", "yes", "off", "12:30:45", "1.2.3"):
+    for text in ("2024-01-01", "yes", "off", "12:30:45", "1.2.3", "=", "<<"):
         assert loads(Config, f"name: {text}", "yaml").name == text
-    for text in ("2024-01-01", "true", "1e3", "null", "~", "", " x", "a: b", "#", "\t"):
+    for text in (
+        "2024-01-01",
+        "true",
+        "1e3",
+        "null",
+        "~",
+        "",
+        " x",
+        "a: b",
+        "#",
+        "\t",
+        "=",
+    ):
         assert loads(Config, dumps(Config(name=text), "yaml"), "yaml").name == text
 
 
