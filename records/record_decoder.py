@@ -18,7 +18,7 @@ from ..config.path import join
 from ..config.plain.enums import member_of
 from ..config.plain.node import Node
 from ..config.process.interrupts import raise_of_signal
-from ..config.short_text import first_names, quantity, with_article
+from ..config.short_text import quantity, with_article
 from ..config.spelling import did_you_mean
 from .entries.encoder import Storable, declares_fields
 from .entries.entries import Entries, data_leaf, typed_leaf
@@ -71,19 +71,19 @@ def decode_record(cls: type[R], record: Entries) -> R:
                 f"{with_article(cls.__qualname__)}"
             ],
             "Load it with from_record or load_record of the module."
-            f"{_advice_beside(file, record.reading.beside)}",
+            f"{_advice_beside(record.reading.optimizers)}",
         )
     return RecordDecoder(record).record(cls, record.tree, "")
 
 
-def _advice_beside(file: str, names: Sequence[str]) -> str:
-    """Return how to read what a file of torch has beside the state dict."""
-    if not names:
+def _advice_beside(optimizers: Sequence[str]) -> str:
+    """Return how to read the states of optimizers that a file of torch has."""
+    if not optimizers:
         return ""
+    count = quantity(len(optimizers), "optimizer")
     return (
-        f" Beside it are {first_names(names, 5)}. Torch reads these, such as the state "
-        "of an optimizer: optimizer.load_state_dict("
-        f"torch.load({file!r}, weights_only=True)[key])."
+        f" The state of {count} is in the same file, and is loaded from there: "
+        f"optimizer.load_state_dict({optimizers[0]})."
     )
 
 

@@ -12,9 +12,10 @@ from ...config.process.interrupts import raise_of_signal
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.short_text import first_names, quantity
 from ...records.entries.entries import Entries
+from ...records.entries.optimizer_states import optimizers_in, subscripts
 from ...records.errors import RecordFormatError, RecordMismatchError
 from ...records.flat_record import FlatRecord, flat_record
-from ...records.nest import is_nest
+from ...records.nest import data_of, is_nest
 from ...records.processes.agreement import agreed
 from ...records.readable import entries_in
 from ...records.report import LoadReport
@@ -220,13 +221,15 @@ def _read(source: Any, bound: BoundState) -> OptimizerRecord:
     entries = entries_in(source)
     if is_nest(entries):
         file = entries.reading.file
+        read = f"burnish.open_record({file!r}).to_data()"
+        states = [read + subscripts(k) for k, _ in optimizers_in(data_of(entries))]
         raise RecordFormatError(
             file,
             "plain data",
             "the record of an optimizer, as optim.save_record writes it",
-            "To load a state dict in it: "
-            f"optim.load_state_dict(burnish.open_record({file!r}).to_data()), or an "
-            "item of that.",
+            f"A state dict is in it: optim.load_state_dict({states[0]})."
+            if states
+            else "",
         )
     entries = with_state_shares(flat_record(entries), bound)
     # A single map of the file serves all states, instead of a read for each of
@@ -256,7 +259,7 @@ def _refusing_settings(file: str) -> Generator[None]:
         raise RecordMismatchError(
             file,
             [f"its hyperparameters cannot be restored: {error}"],
-            f"{_UNCHANGED} Correct the file, or load the state alone, with the "
+            f"{UNCHANGED} Correct the file, or load the state alone, with the "
             "hyperparameters that bind was given: optimizer.load_record(file).",
         ) from error
 
@@ -283,7 +286,7 @@ class _Problems:
         return RecordMismatchError(self.file, self.texts, self._cure())
 
     def _cure(self) -> str:
-        return f"{_UNCHANGED} {self._next_step()}"
+        return f"{UNCHANGED} {self._next_step()}"
 
     def _next_step(self) -> str:
         if self.misfits and self.n_fitting:
@@ -309,12 +312,13 @@ class _Problems:
         return "Load no state, and it starts from scratch."
 
 
-_UNCHANGED = "The optimizer is unchanged."
+UNCHANGED = "The optimizer is unchanged."
+"""The part of advice that every refused load begins with."""
 
 
 def other_optimizer_cure() -> str:
     """Return advice for states of another optimizer."""
-    return f"{_UNCHANGED} {_other_optimizer()}"
+    return f"{UNCHANGED} {_other_optimizer()}"
 
 
 def _other_optimizer(saved_kind: str = "") -> str:

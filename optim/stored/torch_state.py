@@ -1,7 +1,7 @@
 """State dicts of torch: checked before, and loaded without a change of dtype."""
 
 import json
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -11,6 +11,8 @@ import torch
 from ...config.process.interrupts import leaving_nothing_open, uninterrupted
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.process.user_warning import warn_user
+from ...config.short_text import first_names
+from ...records.entries.optimizer_states import optimizers_in, subscripts
 from ...records.errors import RecordMismatchError
 from ...records.tensors.grad_mode import ordinary_tensors
 from ..bound.bound_state import BoundState
@@ -23,7 +25,7 @@ from ..bound.state_check import (
     what_is_left_out,
     what_is_narrow,
 )
-from .optimizer_record import other_optimizer_cure
+from .optimizer_record import UNCHANGED, other_optimizer_cure
 from .upgraded_state_dict import LAYOUT, upgraded_state_dict
 
 _WHERE = "the state dict"
@@ -42,6 +44,7 @@ def load_state_dict(
     Raises RecordMismatchError, with nothing changed, if a state does not fit, and
     changes nothing when it is interrupted.
     """
+    _check_is_state(state_dict)
     groups_before = [dict(group) for group in bound.current_groups()]
     states: States = {}
 
@@ -74,6 +77,33 @@ def load_state_dict(
             load(upgraded_state_dict(bound, state_dict, _WHERE))
 
     all_or_nothing(attempt)
+
+
+def _check_is_state(content: object) -> None:
+    """Raise for anything but the state dict of an optimizer, with what loads it."""
+    if not isinstance(content, Mapping):
+        raise TypeError(
+            f"load_state_dict takes the result of state_dict(), got {content!r:.60}; "
+            "optimizer.load_record reads a file of save_record, "
+            "torch.load(file, weights_only=True) one of torch.save"
+        )
+    if {"state", "param_groups"} <= content.keys():
+        return
+    keys = first_names(map(str, content), 5)
+    paths = [subscripts(keys) for keys, _ in optimizers_in(content)]
+    raise RecordMismatchError(
+        _WHERE,
+        [f"found a dict with {keys}, expected one with state and param_groups"],
+        f"{UNCHANGED} {_where_it_is(paths)}",
+    )
+
+
+def _where_it_is(paths: Sequence[str]) -> str:
+    if not paths:
+        return "Pass the result of state_dict() of an optimizer."
+    return "It is inside: " + " or ".join(
+        f"optimizer.load_state_dict(content{path})" for path in paths[:4]
+    )
 
 
 @contextmanager

@@ -44,6 +44,8 @@ class Reading:
     """The format's version number; None where a file has none of ours."""
     beside: tuple[str, ...] = ()
     """Other content of the file, which is not part of the record."""
+    optimizers: tuple[str, ...] = ()
+    """Expressions that read the states of torch's optimizers in the file."""
     dtype: torch.dtype | Literal["stored"] | None = None
     """The precision of floating parameters; None leaves it to the loading module."""
     device: torch.device | None = None
@@ -296,16 +298,23 @@ def set_source(
     has_sums: bool = True,
     version: int | None = None,
     beside: Sequence[str] = (),
+    optimizers: Sequence[str] = (),
     check_before_rewriting: Callable[[], None] | None = None,
 ) -> None:
     """Set where the entries are stored; ``check`` raises for damage between payloads.
 
-    ``version`` is the format's, ``beside`` the other content of the file.
+    ``version`` is the format's, ``beside`` the other content of the file, with the
+    expressions that read ``optimizers`` there.
     ``check_before_rewriting`` raises for damage that no read of an entry finds.
     """
     content = record._content
     if version is not None or beside:
-        content.reading = replace(content.reading, version=version, beside=(*beside,))
+        content.reading = replace(
+            content.reading,
+            version=version,
+            beside=(*beside,),
+            optimizers=(*optimizers,),
+        )
     content.source, content.check = source, check
     content.check_before_rewriting = check_before_rewriting
     content.verified = "touched" if has_sums and source.verify else "none"

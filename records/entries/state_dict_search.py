@@ -8,6 +8,7 @@ import torch
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names, with_article
 from ..errors import ForeignFileError
+from .optimizer_states import is_optimizer_state, optimizers_in, subscripts
 
 USUAL_NAMES = (
     "state_dict",
@@ -35,12 +36,8 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
     """
     level: dict[_Keys, Any] = {(): content}
     beside: list[_Keys] = []
-    optimizer_paths: list[_Keys] = []
     for _ in range(_DEEPEST):
-        states = [path for path, item in level.items() if _is_of_optimizer(item)]
-        optimizer_paths += states
-        for path in states:
-            del level[path]
+        level = {k: item for k, item in level.items() if not is_optimizer_state(item)}
         state_dicts = {
             path: item for path, item in level.items() if _is_state_dict(item)
         }
@@ -59,7 +56,7 @@ def state_dict_in(content: object, file: str, read: str) -> Mapping[str, Any]:
         beside += [path for path, item in level.items() if _is_weight(item)]
     if (empty := _empty_state_dict(content)) is not None:
         return empty
-    if optimizer_paths:
+    if optimizer_paths := [keys for keys, _ in optimizers_in(content)]:
         raise _of_optimizer(optimizer_paths, file, read)
     raise ForeignFileError(
         file,
@@ -131,11 +128,6 @@ def _is_state_dict(item: object) -> bool:
     return not is_container and any(map(_is_weight, item.values()))
 
 
-def _is_of_optimizer(item: object) -> bool:
-    """Return whether this is the state dict of an optimizer of torch."""
-    return isinstance(item, Mapping) and {"state", "param_groups"} == set(item)
-
-
 def _of_optimizer(paths: list[_Keys], file: str, read: str) -> ForeignFileError:
     names = f" ({first_names(map(_dotted, paths), 10)})" if paths[0] else ""
     return ForeignFileError(
@@ -143,12 +135,8 @@ def _of_optimizer(paths: list[_Keys], file: str, read: str) -> ForeignFileError:
         f"the state of a torch optimizer{names}",
         "the state dict of a module",
         "The optimizer loads it: "
-        f"optimizer.load_state_dict({read}{_subscripts(paths[0])}).",
+        f"optimizer.load_state_dict({read}{subscripts(paths[0])}).",
     )
-
-
-def _subscripts(path: _Keys) -> str:
-    return "".join(f"[{key!r}]" for key in path)
 
 
 def _empty_state_dict(content: object) -> Mapping[str, Any] | None:
@@ -194,5 +182,5 @@ def _ambiguous(paths: list[_Keys], file: str, read: str) -> ForeignFileError:
         file,
         f"{len(paths)} state dicts: {first_names(map(_dotted, paths), 10)}",
         "one",
-        f"Choose one: burnish.Record.from_state_dict({read}{_subscripts(paths[0])}).",
+        f"Choose one: burnish.Record.from_state_dict({read}{subscripts(paths[0])}).",
     )

@@ -17,6 +17,7 @@ from ...config.process.interrupts import raise_of_signal
 from ...config.process.user_warning import warn_user
 from ..entries.entries import Entries, set_source
 from ..entries.entry import Entry
+from ..entries.optimizer_states import optimizers_in, subscripts
 from ..entries.state_dict import record_of_state_dict
 from ..entries.state_dict_search import names_beside, state_dict_in
 from ..errors import TRUNCATED, ForeignFileError, RecordError, RecordFormatError
@@ -82,6 +83,7 @@ class TorchArchive(Format):
             source,
             has_sums=False,
             beside=beside,
+            optimizers=[read + subscripts(keys) for keys, _ in optimizers_in(content)],
             check_before_rewriting=UnreadSums(source) if is_mapped else None,
         )
         return record

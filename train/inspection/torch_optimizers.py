@@ -8,7 +8,7 @@ import inspect
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, TypeAlias, cast
+from typing import Any
 
 import torch
 
@@ -19,18 +19,13 @@ from ...optim.stored.record_types import GroupState
 from ...optim.tensor_optimizer import hyperparameters
 from ...records.entries.entry import Entry
 from ...records.entries.nodes import escape
+from ...records.entries.optimizer_states import StateDict, optimizers_in
 from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
 from ...records.nest import is_nest
 from ..checkpoints.param_names import stored_kind, stored_names
 from ..checkpoints.torch_optimizer_shares import outline_of
 from ..plain_records import PlainData
-
-StateDict: TypeAlias = Mapping[str, Any]
-"""The result of ``torch.optim.Optimizer.state_dict``."""
-
-_DEEPEST = 3
-"""Maximal nesting of optimizers in the data around them."""
 
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 """Entries of state dicts other than parameters, by the end of their names."""
@@ -79,18 +74,6 @@ def states_by_name(
     return view.result(plain_data) if optimizers else None
 
 
-def optimizers_in(
-    data: object, keys: tuple[object, ...] = ()
-) -> Iterator[tuple[tuple[object, ...], StateDict]]:
-    """Yield the state dicts of optimizers in plain data, each with its keys there."""
-    if is_state_dict(data):
-        yield keys, cast("StateDict", data)
-    elif len(keys) < _DEEPEST and isinstance(data, Mapping | list):
-        children: Any = data.items() if isinstance(data, Mapping) else enumerate(data)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
-        for key, child in children:
-            yield from optimizers_in(child, (*keys, key))
-
-
 def groups_beside(record: FlatRecord) -> Iterator[tuple[str, GroupState, int]]:
     """Yield the groups of optimizers beside a state dict in a torch file.
 
@@ -110,21 +93,6 @@ def groups_beside(record: FlatRecord) -> Iterator[tuple[str, GroupState, int]]:
     for keys, state_dict in optimizers_in(content):
         for group in state_dict["param_groups"]:
             yield ".".join(map(str, keys)), group_of(group), len(group["params"])
-
-
-def is_state_dict(data: object) -> bool:
-    """Return whether this is the state dict of a torch optimizer."""
-    if not isinstance(data, Mapping) or not {"state", "param_groups"} <= data.keys():
-        return False
-    content = cast("StateDict", data)
-    state, groups = content["state"], content["param_groups"]
-    return (
-        isinstance(state, Mapping)
-        # Other optimizers keep counters beside the states of parameters.
-        and all(isinstance(v, Mapping) or isinstance(k, str) for k, v in state.items())  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
-        and isinstance(groups, list)
-        and all(isinstance(g, Mapping) and "params" in g for g in groups)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]  # any data
-    )
 
 
 def group_of(group: Mapping[str, Any], kind: str = "") -> GroupState:

@@ -1,13 +1,16 @@
 """State dicts of torch's optimizers load both ways, or change nothing."""
 
 import copy
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+import burnish
 from burnish.optim import (
     ASGD,
     SGD,
@@ -19,7 +22,7 @@ from burnish.optim import (
     Rprop,
     SimpleOptimizer,
 )
-from burnish.records import RecordMismatchError
+from burnish.records import RecordFormatError, RecordMismatchError
 
 from ..nets import (
     Net,
@@ -174,3 +177,60 @@ def test_a_state_dict_that_fails_halfway_leaves_optimizer_and_hooks_as_they_were
     assert str(adaptor.state_dict()) == before
     assert adaptor.param_groups[0] is group
     assert not vars(adaptor)["_optimizer_load_state_dict_pre_hooks"]
+
+
+@pytest.mark.parametrize("keys", [["optimizer"], ["optimizer_states", 0]])
+def test_the_advice_for_a_file_with_weights_and_an_optimizer_loads_its_state(
+    keys: list[Any], tmp_path: Path
+) -> None:
+    net, file = layers(), tmp_path / "last.pt"
+    optimizer, again = adamw(net), adamw(net)
+    drive(optimizer, net, 1)
+    held: Any = optimizer.state_dict()
+    for key in reversed(keys):
+        held = {key: held} if isinstance(key, str) else [held]
+    torch.save({"model": net.state_dict(), **held}, file)
+
+    with pytest.raises(RecordMismatchError) as refused:
+        again.load_record(file)
+    _apply_advice(str(refused.value), again)
+
+    assert len(again.state) == len(optimizer.state)
+
+
+def test_the_advice_for_a_record_of_plain_data_loads_the_state_in_it(
+    tmp_path: Path,
+) -> None:
+    net, file = layers(), tmp_path / "run.mpk"
+    optimizer, again = adamw(net), adamw(net)
+    drive(optimizer, net, 1)
+    burnish.save_record({"run": {"optim": optimizer.state_dict()}}, file)
+
+    with pytest.raises(RecordFormatError) as refused:
+        again.load_record(file)
+    _apply_advice(str(refused.value), again)
+
+    assert len(again.state) == len(optimizer.state)
+
+
+def _apply_advice(text: str, optimizer: Any) -> None:
+    """Run the call that an error proposes."""
+    call = re.search(r"\w+\.load_state_dict\(.*\)(?=\.)", text)
+    assert call is not None
+    eval(
+        call[0], {"torch": torch, "burnish": burnish, call[0].split(".")[0]: optimizer}
+    )
+
+
+def test_a_dict_around_the_state_dict_is_refused_with_the_key_inside() -> None:
+    net = layers()
+    optimizer = adamw(net)
+    drive(optimizer, net, 1)
+    content = {"model": net.state_dict(), "optim": optimizer.state_dict()}
+
+    with pytest.raises(RecordMismatchError, match=r"model, optim.*\n.*\['optim'\]\)"):
+        optimizer.load_state_dict(content)
+    with pytest.raises(TypeError, match=r"load_record reads a file"):
+        optimizer.load_state_dict("last.pt")  # type: ignore[arg-type]
+
+    assert len(optimizer.state) == len([*net.parameters()])

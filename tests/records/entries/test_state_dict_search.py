@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from burnish.optim import AdamW
-from burnish.records import RecordFormatError, RecordMismatchError, open_record
+from burnish.records import RecordFormatError, open_record
 
 from ..formats.torch_files import STATE, packed
 
@@ -184,14 +183,3 @@ def test_the_state_of_an_optimizer_is_told_apart_from_weights(tmp_path: Path) ->
     torch.save({"optim": optimizer.state_dict()}, tmp_path / "nested.pt")
     with pytest.raises(RecordFormatError, match=r"\(optim\).*=True\)\['optim'\]\)"):
         open_record(tmp_path / "nested.pt")
-
-
-def test_an_optimizer_is_told_how_torch_reads_its_state_beside_weights(
-    tmp_path: Path,
-) -> None:
-    net = torch.nn.Linear(2, 2)
-    content = {"model": net.state_dict(), "optimizer": {"state": {}}, "epoch": 3}
-    torch.save(content, tmp_path / "last.pt")
-
-    with pytest.raises(RecordMismatchError, match=r"optimizer, epoch.*load_state_dict"):
-        AdamW().bind(net, lr=0.1).load_record(tmp_path / "last.pt")
