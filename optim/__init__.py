@@ -16,7 +16,11 @@ if TYPE_CHECKING:
     from .adaptor import OptimizerAdaptor, engine_report
     from .asgd import ASGD
     from .clipping import ClipGlobalNorm, ClipNorm, ClipValue
-    from .errors import ImpureStepError, NonFiniteGradientError
+    from .errors import (
+        ImpureStepError,
+        MissingGradientError,
+        NonFiniteGradientError,
+    )
     from .gradients import Gradients, GradientsAccumulator
     from .groups import NORMS, Group
     from .lamb import LAMB
@@ -51,6 +55,7 @@ __all__ = [  # noqa: RUF022  # the order of sorted(), as everywhere
     "LAMB",
     "LBFGS",
     "Lion",
+    "MissingGradientError",
     "Muon",
     "NAdam",
     "NORMS",
@@ -88,6 +93,7 @@ _HOME = {
     "Group": "groups",
     "ImpureStepError": "errors",
     "Lion": "lion",
+    "MissingGradientError": "errors",
     "Muon": "muon",
     "NAdam": "nadam",
     "NonFiniteGradientError": "errors",

@@ -205,7 +205,8 @@ class OptimizerAdaptor(torch.optim.Optimizer):
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; return the result of ``closure``.
 
-        Raises before anything is changed: `ImpureStepError`, `NonFiniteGradientError`.
+        Raises before anything is changed: `ImpureStepError`, `NonFiniteGradientError`,
+        `MissingGradientError`.
         """
         # Dynamo cannot trace the recording and compiling: it breaks its graph here. The
         # wrapper for that costs a tenth of a small step, so only Dynamo gets it.

@@ -275,7 +275,7 @@ class BucketPlanner:
         choice = self._choice(kind, step)
         make, why = choice.make, choice.why
         is_elementwise = make is not None and not choice.reads_shape
-        if is_elementwise or choice.draws or _knows_shares(step):
+        if is_elementwise or choice.draws or knows_shares(step):
             reason = kind.reason or ("fused=False" if self.fused is False else "")
             if make is None or not is_elementwise or reason:
                 return self._looped(kind, reason or why, step, is_dry)
@@ -452,7 +452,7 @@ def _have_merged(kinds: list[tuple[Any, Bucket]]) -> bool:
     return len(set(counted)) < len(counted)
 
 
-def _knows_shares(step: StepCall) -> bool:
+def knows_shares(step: StepCall) -> bool:
     """Return whether the step is correct on DTensors, and gathers what it has to."""
     # A subclass does not inherit it, since it may override `step`.
     return bool(vars(type(step.simple)).get("_knows_shares"))

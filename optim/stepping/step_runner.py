@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ...config.short_text import first_names, quantity
-from ...records.processes.messages import is_any, united
+from ...records.processes.messages import is_any, is_running, united
 from ...records.tensors.shares import groups_of, own_share
 from ...records.tensors.torch_internals import set_grad_enabled
 from ...records.writing.lazy_snapshot import settle_snapshots
@@ -18,7 +18,8 @@ from ..bound.bound_state import BoundState, GroupGrads
 from ..engines.bucket import Job
 from ..engines.plan import Plan
 from ..engines.portions import InTurn, StepFailed
-from ..errors import NonFiniteGradientError
+from ..errors import MissingGradientError, NonFiniteGradientError
+from .missing_gradients import missing_on_some
 from .report import EngineReport, report_of_plans
 from .stepper import Stepper
 
@@ -33,7 +34,8 @@ class StepRunner:
     def advance(self, grads: Mapping[Tensor, Tensor] | None, lr: float | None) -> None:
         """Step with ``grads``, or with ``.grad``; at ``lr``, or the groups' own rates.
 
-        Raises before anything is changed: ImpureStepError, NonFiniteGradientError.
+        Raises before anything is changed: ImpureStepError, NonFiniteGradientError,
+        MissingGradientError.
         """
         bound = self.bound
         if not bound.is_training:
@@ -100,6 +102,7 @@ class StepRunner:
         if lr is None and self._is_probe(grads):
             self._initialize(grads)
             return
+        self._check_missing(grads)
         turns = Turns(self._share_memory, grads)
         try:
             clipped_groups = bound.clipped(grads)
@@ -118,6 +121,20 @@ class StepRunner:
         # A learning rate passed by the caller does not advance the schedules.
         if lr is None:
             bound.advance_schedules(rates)
+
+    def _check_missing(self, grads: GroupGrads) -> None:
+        """Raise on all processes if a step would wait forever for some of them."""
+        if not is_running():
+            return
+        pairs: list[tuple[Tensor, Tensor | None]] = []
+        for index, group_grads in enumerate(grads):
+            call = self.bound.call_of(index, 0.0, None, None)
+            if self.stepper.sends_messages(index, call):
+                params = self.bound.groups[index]["params"]
+                pairs += zip(params, group_grads, strict=True)
+        are_missing, params = missing_on_some(pairs)
+        if are_missing:
+            raise MissingGradientError(list(map(self.bound.params.path_of, params)))
 
     def _initialize(self, grads: GroupGrads) -> None:
         """Create the states of parameters with gradients, as the probing tool wants."""

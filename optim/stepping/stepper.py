@@ -1,6 +1,7 @@
 """Stepper: from gradients to jobs; it creates missing states and plans."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from operator import is_
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from ...config.process.interrupts import leaving_nothing_open
 from ...config.process.user_warning import warn_user
 from ...config.short_text import first_names
+from ...records.tensors.shares import is_sharded
 from ..bound.bound_state import BoundState
 from ..bound.initial_states import Fields
 from ..bound.state_check import check_values
@@ -17,7 +19,7 @@ from ..engines.bucket import Bucket, Engine, Job, Unfit
 from ..engines.gathered import Gathered
 from ..engines.loop import Loop
 from ..engines.memory.entangled import Entanglement
-from ..engines.plan import BucketPlanner, Plan, Slot
+from ..engines.plan import BucketPlanner, Plan, Slot, knows_shares
 from ..engines.portions import StepFailed
 from ..engines.renewals import Renewals
 from ..engines.shares import OnShares
@@ -28,6 +30,20 @@ from ..engines.tracing.state_fields import fields_of_state, tensor_names
 from ..engines.tracing.step_call import StepCall, StepFunctions
 
 Grads = list[Tensor | None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """Whether the step of these parameters sends messages for each of them."""
+
+    simple: StepFunctions
+    params: list[Tensor]
+    sends_messages: bool
+
+    def holds(self, call: StepCall, params: list[Tensor]) -> bool:
+        """Return whether the answer is still that of ``call`` and ``params``."""
+        is_alike = call.simple is self.simple and len(params) == len(self.params)
+        return is_alike and all(map(is_, params, self.params))
 
 
 class Stepper:
@@ -41,6 +57,7 @@ class Stepper:
         self.renewals: dict[int, Renewals] = {}
         """The number of masters initialized again, by group."""
         self._entanglements: dict[int, Entanglement] = {}
+        self._senders: dict[int, _Sender] = {}
 
     def jobs(
         self, index: int, grads: Grads, call: StepCall, settle: Callable[[], None]
@@ -103,6 +120,31 @@ class Stepper:
         plan = self.plans.get(index)
         if plan is not None and plan.buckets:
             return plan
+        return self._dry_plan(index, call)
+
+    @leaving_nothing_open
+    def sends_messages(self, index: int, call: StepCall) -> bool:
+        """Return whether each parameter's step waits for the other processes.
+
+        All processes give the same answer, whichever gradients each has.
+        """
+        params: list[Tensor] = self.bound.groups[index]["params"]
+        known = self._senders.get(index)
+        if known is None or not known.holds(call, params):
+            known = _Sender(call.simple, [*params], self._sends(index, call))
+            self._senders[index] = known
+        return known.sends_messages
+
+    def _sends(self, index: int, call: StepCall) -> bool:
+        params: list[Tensor] = self.bound.groups[index]["params"]
+        if not any(map(is_sharded, params)):
+            return False
+        buckets = self._dry_plan(index, call).buckets
+        is_gathered = any(isinstance(b.engine, Gathered) for b in buckets)
+        return is_gathered or knows_shares(call)
+
+    def _dry_plan(self, index: int, call: StepCall) -> Plan:
+        """Return the plan of a step in which all parameters have gradients."""
         params: list[Tensor] = self.bound.groups[index]["params"]
         states = self.bound.states
         blanks = [self.bound.initial_states.blank(call.simple, p) for p in params]
