@@ -4,16 +4,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeGuard
 
+from .classes.declared_types import is_sequence, item_type, members, sequence_in
 from .classes.fields import (
     class_of,
     fields_of,
     is_mapping,
-    is_sequence,
     is_struct,
-    item_type,
     mapping_in,
-    members,
-    sequence_in,
     structs_in,
     types_within,
 )

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..config.classes.declared_types import members
 from ..config.classes.field_types import registered_type_of
-from ..config.classes.fields import members
 from ..config.path import join
 from ..config.plain.node import Node
 from ..config.short_text import with_article

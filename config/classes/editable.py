@@ -4,15 +4,8 @@ from collections.abc import Iterator
 from typing import Annotated, TypeVar, get_args, get_origin
 
 from ..path import child, join
-from .fields import (
-    is_mapping,
-    is_sequence,
-    is_struct,
-    item_type,
-    members,
-    stored_fields,
-    underlying_type,
-)
+from .declared_types import is_sequence, item_type, members, underlying_type
+from .fields import is_mapping, is_struct, stored_fields
 from .keyed_types import typed_keys
 from .type_parameters import aliased_type
 

@@ -8,6 +8,7 @@ from ..path import child
 from ..short_text import short_repr, with_article
 from ..spelling import did_you_mean
 from ..tree import Ident, NamedStruct, is_dict, is_items, is_mapping_value
+from .declared_types import literals, members
 from .fields import (
     ClassField,
     class_of,
@@ -15,8 +16,6 @@ from .fields import (
     declared_items,
     fields_of,
     is_struct_value,
-    literals,
-    members,
     stored_fields,
     structs_in,
 )

@@ -4,6 +4,7 @@ import enum
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
+from ..classes.declared_types import is_sequence, is_set, literals, members, type_parts
 from ..classes.docstrings import docs_of
 from ..classes.editable import EDITABLE
 from ..classes.field_types import is_field_type
@@ -14,13 +15,8 @@ from ..classes.fields import (
     extra_of,
     fields_of,
     is_mapping,
-    is_sequence,
-    is_set,
     is_struct,
     is_struct_value,
-    literals,
-    members,
-    type_parts,
 )
 from ..classes.keyed_types import (
     is_closed,

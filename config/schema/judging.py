@@ -3,14 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from ..classes.fields import (
-    fields_of,
-    is_mapping,
-    is_sequence,
-    is_struct,
-    item_type,
-    members,
-)
+from ..classes.declared_types import is_sequence, item_type, members
+from ..classes.fields import fields_of, is_mapping, is_struct
 from ..path import item_index
 from ..patterns import wildcard_values
 from ..rewriting import schema_types as t

@@ -4,14 +4,8 @@ import datetime
 import enum
 from collections.abc import Iterator, Set
 
-from ..classes.fields import (
-    is_struct_value,
-    item_type,
-    mapping_in,
-    sequence_in,
-    stored_fields,
-    structs_in,
-)
+from ..classes.declared_types import item_type, sequence_in
+from ..classes.fields import is_struct_value, mapping_in, stored_fields, structs_in
 from ..classes.keyed_types import typed_keys
 from ..encode import encode
 from ..path import item_index

@@ -3,14 +3,8 @@
 import copy
 from dataclasses import replace
 
-from ..classes.fields import (
-    fields_of,
-    is_set,
-    item_type,
-    mapping_in,
-    sequence_in,
-    structs_in,
-)
+from ..classes.declared_types import is_set, item_type, sequence_in
+from ..classes.fields import fields_of, mapping_in, structs_in
 from ..errors import ConfigVersionError, Problem
 from ..rewriting import schema_types as t
 from ..rewriting.rewrite_rule import RewriteRule

@@ -12,24 +12,26 @@ from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, Union
 
+from ..classes.declared_types import (
+    allows_none,
+    is_set,
+    item_type,
+    key_type,
+    literals,
+    members,
+    sequence_in,
+)
 from ..classes.field_types import Ctx
 from ..classes.fields import (
     MISSING,
     ClassField,
-    allows_none,
     class_of,
     computed_of,
     extra_of,
     field_types_in,
     fields_of,
-    is_set,
     is_struct_value,
-    item_type,
-    key_type,
-    literals,
     mapping_in,
-    members,
-    sequence_in,
     structs_in,
 )
 from ..classes.keyed_types import is_closed, item_types, typed_keys

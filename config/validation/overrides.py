@@ -6,17 +6,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..classes.declared_types import (
+    is_sequence,
+    item_type,
+    literals,
+    members,
+    sequence_in,
+)
 from ..classes.fields import (
     MISSING,
     ClassField,
     extra_of,
     fields_of,
-    is_sequence,
-    item_type,
-    literals,
     mapping_in,
-    members,
-    sequence_in,
     structs_in,
 )
 from ..classes.union_choice import check_declared_classes, name_problems, struct_for

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from itertools import product
 
+from ..classes.declared_types import allows_none, members
 from ..classes.field_types import Ctx, decoded
-from ..classes.fields import MISSING, allows_none, class_of, field_types_in, members
+from ..classes.fields import MISSING, class_of, field_types_in
 from ..encode import encode, to_plain
 from ..errors import ConfigError, Problem
 from ..path import path_below

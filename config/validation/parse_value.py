@@ -3,15 +3,8 @@
 import enum
 from typing import Any, Union
 
-from ..classes.fields import (
-    allows_none,
-    field_types_in,
-    is_mapping,
-    is_sequence,
-    is_struct,
-    literals,
-    members,
-)
+from ..classes.declared_types import allows_none, is_sequence, literals, members
+from ..classes.fields import field_types_in, is_mapping, is_struct
 from ..errors import ConfigError, ConfigSyntaxError, Problem
 from ..ron import read
 from ..schedule.schedule import looks_scheduled

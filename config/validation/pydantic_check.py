@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..classes.declared_types import members
 from ..classes.field_types import n_registered
-from ..classes.fields import fields_of, is_model, members
+from ..classes.fields import fields_of, is_model
 from ..classes.known_classes import unknown_class
 from ..classes.pydantic_internals import validator_of_model
 from ..classes.remembered import remembered

@@ -18,18 +18,10 @@ from collections.abc import (
 )
 from typing import Any, cast, get_origin
 
+from ..classes.declared_types import item_type, key_type, members, sequence_in
+from ..classes.declared_types import literals as literals_of
 from ..classes.field_types import Ctx, encoded, is_field_type
-from ..classes.fields import (
-    declared_as,
-    is_struct_value,
-    item_type,
-    key_type,
-    mapping_in,
-    members,
-    sequence_in,
-    stored_fields,
-)
-from ..classes.fields import literals as literals_of
+from ..classes.fields import declared_as, is_struct_value, mapping_in, stored_fields
 from ..classes.pydantic_internals import extra_values
 from ..classes.remade_fields import remade_fields_in
 from ..encode import data_text, encode, to_plain

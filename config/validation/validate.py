@@ -4,6 +4,7 @@ import enum
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from ..classes.declared_types import key_type, literals, members, type_parts
 from ..classes.field_types import Ctx, is_field_type, n_registered
 from ..classes.fields import (
     MISSING,
@@ -12,10 +13,6 @@ from ..classes.fields import (
     is_mapping,
     is_model,
     is_struct,
-    key_type,
-    literals,
-    members,
-    type_parts,
 )
 from ..classes.keyed_types import typed_keys
 from ..classes.remembered import remembered

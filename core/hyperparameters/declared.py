@@ -11,6 +11,8 @@ import torch
 from torch import nn
 
 from ...config.classes.annotations import known_hints, unresolved
+from ...config.classes.declared_types import item_type, members
+from ...config.classes.declared_types import literals as literal_values
 from ...config.classes.field_types import is_field_type
 from ...config.classes.fields import (
     computed_of,
@@ -18,11 +20,8 @@ from ...config.classes.fields import (
     is_model,
     is_struct,
     is_struct_value,
-    item_type,
-    members,
     types_within,
 )
-from ...config.classes.fields import literals as literal_values
 from ...config.classes.keyed_types import item_types, typed_keys
 from ...config.versioned import Versioned
 from ..modules.classes import by_class

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, cast
 import torch
 from torch import nn
 
-from ...config.classes.fields import members
+from ...config.classes.declared_types import members
 from ...config.path import join
 from ...config.plain.node import AS_THEY_ARE
 from ...config.short_text import short_repr, with_article

@@ -23,8 +23,9 @@ from typing import Any
 import torch
 
 from ...config.classes.annotations import unresolved
+from ...config.classes.declared_types import members
 from ...config.classes.field_types import is_field_type
-from ...config.classes.fields import is_struct_value, members
+from ...config.classes.fields import is_struct_value
 from ...config.plain.codec import TAGGED_DEPTH
 from ...config.plain.enums import member_value
 from ...config.short_text import short_repr, with_article

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from ...config.classes.annotations import known_hints
-from ...config.classes.fields import class_of, item_type, members
+from ...config.classes.declared_types import item_type, members
+from ...config.classes.fields import class_of
 from ...config.classes.keyed_types import item_types
 from ...records.record import Record
 from .plain_values import NAMED, as_held, as_stored, of_text

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict
 
-from ...config.classes.fields import fields_of, is_mapping, is_struct, members
+from ...config.classes.declared_types import members
+from ...config.classes.fields import fields_of, is_mapping, is_struct
 from ...config.classes.pydantic_internals import extra_values
 from ...config.errors import ConfigError, Problem
 from ...config.hparams import Hparam, Hparams, define_hparams

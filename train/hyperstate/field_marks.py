@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
-from ...config.classes.fields import members
+from ...config.classes.declared_types import members
 
 T = TypeVar("T")
 

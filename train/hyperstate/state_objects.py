@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ...config.classes.declared_types import members
 from ...config.classes.field_types import (
     Serializable,
     decoded,
@@ -20,7 +21,7 @@ from ...config.classes.field_types import (
     is_field_type,
     registered_type_of,
 )
-from ...config.classes.fields import field_types_in, members
+from ...config.classes.fields import field_types_in
 from ...config.process.interrupts import raise_of_signal
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.short_text import with_article

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_origin
 
+from ...config.classes.declared_types import allows_none
 from ...config.classes.field_types import Ctx
-from ...config.classes.fields import ClassField, allows_none, is_struct_value
+from ...config.classes.fields import ClassField, is_struct_value
 from ...config.errors import ConfigError, Problem
 from ...config.short_text import with_article
 from ...config.tree import is_dict, is_items

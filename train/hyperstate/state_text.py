@@ -11,8 +11,9 @@ from urllib.parse import quote
 import numpy as np
 import torch
 
+from ...config.classes.declared_types import item_type, members
 from ...config.classes.field_types import Serializable, encoded, is_field_type
-from ...config.classes.fields import is_struct_value, item_type, members, stored_fields
+from ...config.classes.fields import is_struct_value, stored_fields
 from ...config.encode import HOW_TO_REGISTER, encode
 from ...config.errors import ConfigError, Problem
 from ...config.path import child

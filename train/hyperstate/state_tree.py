@@ -10,16 +10,9 @@ from typing import Any, TypeAlias, get_origin
 from numpy import ndarray
 from torch import Tensor
 
+from ...config.classes.declared_types import allows_none, item_type, members
 from ...config.classes.field_types import Serializable
-from ...config.classes.fields import (
-    ClassField,
-    allows_none,
-    field_types_in,
-    fields_of,
-    is_struct,
-    item_type,
-    members,
-)
+from ...config.classes.fields import ClassField, field_types_in, fields_of, is_struct
 from ...config.classes.keyed_types import item_types
 from ...config.classes.union_choice import struct_for
 from ...config.errors import ConfigError, Problem

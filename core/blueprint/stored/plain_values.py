@@ -15,8 +15,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from ....config.classes.declared_types import members
 from ....config.classes.field_types import is_field_type
-from ....config.classes.fields import is_struct_value, members
+from ....config.classes.fields import is_struct_value
 from ....config.path import join
 from ....config.plain.codec import Decoding, Encoding, Kind, Language
 from ....config.plain.kinds import by_value, float_name, lists, making, sequence, text

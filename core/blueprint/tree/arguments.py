@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from ....config.classes.fields import members
+from ....config.classes.declared_types import members
 from ....config.path import join
 from ....config.short_text import with_article
 from ....config.spelling import did_you_mean

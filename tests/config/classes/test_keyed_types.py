@@ -23,8 +23,8 @@ from burnish.config import (
     load,
     loads,
 )
+from burnish.config.classes.declared_types import item_type, type_parts
 from burnish.config.classes.editable import editable_paths
-from burnish.config.classes.fields import item_type, type_parts
 from burnish.config.classes.keyed_types import (
     is_closed,
     item_types,

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeGuard, Union, cast
 
 from burnish.config import ConfigError, DeleteField, Versioned, dumps, loads, ron
-from burnish.config.classes.fields import fields_of, members
+from burnish.config.classes.declared_types import members
+from burnish.config.classes.fields import fields_of
 from burnish.config.classes.fields import is_struct as is_struct_class
 from burnish.config.encode import encode
 from burnish.config.schema import SchemaChecker, Severity, schema_of

@@ -10,7 +10,7 @@ from torch import nn
 import burnish
 from burnish.config import Hparam
 from burnish.config.classes.annotations import unresolved
-from burnish.config.classes.fields import members
+from burnish.config.classes.declared_types import members
 from burnish.core.hyperparameters.declared import (
     argument_hints,
     is_constrained,
