@@ -134,6 +134,7 @@ class BoundParams:
         if not new_tensors:
             return
         self._find_module()
+        was_unchanged = self.is_unchanged()
         present: dict[Tensor, Param] = {}
         if self.module is not None:
             present = {p.tensor: p for p in _steppable(self.module)}
@@ -144,16 +145,18 @@ class BoundParams:
             path, param_id = f"param_{len(self.by_tensor)}", ParamId.draw()
             self.by_tensor[tensor] = Param(path, param_id, tensor)  # type: ignore[arg-type]  # a tensor that requires grad will do
             self.foreign.add(tensor)
-        self.watch()
+        # A new watch would not see what was replaced before, and is not followed yet.
+        if was_unchanged:
+            self.watch()
 
     def undo(self) -> Undo:
         """Return what restores the present set of held parameters."""
         by_tensor, foreign = dict(self.by_tensor), set(self.foreign)
-        followed = set(self.followed)
+        followed, watch = set(self.followed), self._watch
 
         def put_back() -> None:
             self.by_tensor, self.foreign, self.followed = by_tensor, foreign, followed
-            self.watch()
+            self._watch = watch
 
         return put_back
 

@@ -210,3 +210,22 @@ def test_what_replaced_a_parameter_may_be_added_as_a_group_of_its_own(
     new = [*module[2].parameters()]
     assert not any(p is q for p in adaptor.param_groups[0]["params"] for q in new)
     assert len(adaptor.param_groups) == 2
+
+
+@pytest.mark.parametrize("is_refused", [False, True])
+def test_a_group_added_before_the_next_step_hides_nothing_that_was_replaced(
+    *, is_refused: bool
+) -> None:
+    module, adaptor = replaced_head()
+    before = module[2].weight.detach().clone()
+
+    if is_refused:
+        with pytest.raises(ValueError, match="more than one parameter group"):
+            adaptor.add_param_group({"params": [module[0].weight]})
+    else:
+        adaptor.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
+    set_grads(module, 1)
+    with pytest.warns(RuntimeWarning, match=r"w(as|ere) replaced"):
+        adaptor.step()
+
+    assert not torch.equal(module[2].weight, before)
