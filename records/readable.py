@@ -15,15 +15,8 @@ from .io.pinned import check_sha256, pinned
 from .io.remote.address import Address, is_url, local_or_url
 from .io.remote.remote_source import RemoteSource
 from .io.remote.stored_object import StoredObject
-from .io.source import (
-    FileSource,
-    MemorySource,
-    Source,
-    StreamSource,
-    name_of_stream,
-    read_stream,
-    text_mode,
-)
+from .io.source import FileSource, MemorySource, Source
+from .io.stream_source import StreamSource, name_of_stream, read_stream, text_mode
 from .record_view import Branch, entries_of_branch
 from .sharded.folder import is_record_folder
 from .sharded.shard_index import INDEX

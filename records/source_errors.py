@@ -9,7 +9,8 @@ from ..config.short_text import first_names, quantity, with_article
 from .errors import ADDED, TRUNCATED, ForeignFileError, RecordFormatError
 from .format_names import format_of_suffix, suffixes
 from .io.foreign import HEAD, foreign_kind
-from .io.source import Source, StreamSource
+from .io.source import Source
+from .io.stream_source import StreamSource
 
 _SMALL = 64
 """The minimal number of bytes in a record's file."""
