@@ -1,8 +1,11 @@
 """Errors of a step; the parameters are as they were before it.
 
-ImpureStepError (TypeError) a step() breaks its contract NonFiniteGradientError
-(ArithmeticError) a gradient is infinite or NaN MissingGradientError (RuntimeError) only
-some processes have a gradient
+TypeError
+└── ImpureStepError           a step() breaks its contract
+ArithmeticError
+└── NonFiniteGradientError    a gradient is infinite or NaN
+RuntimeError
+└── MissingGradientError      only some processes have a gradient
 """
 
 from ..config.short_text import first_names
