@@ -46,8 +46,8 @@ def stored_parts(
     without; a checkpoint, or a run, of which the newest one is opened; a folder of
     records. A URL may be a checkpoint, a run or a folder with shards. Raises
     `RecordError` for damage, and OSError for a missing source or a folder without
-    records. Of a folder of records, ``skips_unreadable`` leaves out files that cannot
-    be read, as long as others can; their errors are in the result.
+    records. ``skips_unreadable`` leaves out files of a folder that cannot be read, as
+    long as others can; their errors are in the result.
     """
     parts = _stored_parts(source, verify)
     if parts.unreadable and not (skips_unreadable and parts.parts):
@@ -165,7 +165,7 @@ def _checkpoint(folder: Place, verify: bool) -> StoredParts:
     # Its files are shown relative to the folder that was named, not to the root.
     checkpoint = replace(Checkpoint.read(folder), folder=folder)
     rows = checkpoint.manifest.parts
-    parts = _opened(
+    parts, errors = _opened(
         [(name, checkpoint.file(name)) for name in rows],
         verify,
         {name: row.kind for name, row in rows.items()},
@@ -174,7 +174,7 @@ def _checkpoint(folder: Place, verify: bool) -> StoredParts:
     facts: dict[str, Any] = {"step": manifest.step, "values": dict(manifest.values)}
     if manifest.info:
         facts["info"] = manifest.info
-    return StoredParts(str(folder), "checkpoint", parts, facts)
+    return StoredParts(str(folder), "checkpoint", parts, facts, unreadable=errors)
 
 
 def _run(folder: Place, verify: bool) -> StoredParts:
@@ -222,12 +222,14 @@ def _hyperstate(folder: Place, verify: bool) -> StoredParts:
         if format_of_suffix(name) is not None
     ]
     texts = [n for n in ("config.ron", STATE) if size_at(folder / n) is not None]
+    parts, errors = _opened(files, verify)
     return StoredParts(
         str(folder),
         "hyperstate",
-        _opened(files, verify),
+        parts,
         {"texts": texts},
         _held_texts(folder, texts),
+        errors,
     )
 
 
@@ -288,16 +290,7 @@ def _records_in(folder: Path, verify: bool) -> StoredParts:
     # A run has texts in JSON, which are not records.
     if not names or (is_bare_run and all(name.endswith(".json") for name in names)):
         raise folder_error(str(folder))
-    parts: list[StoredPart] = []
-    errors: list[Exception] = []
-    with ExitStack() as cleanup:
-        for name in names:
-            try:
-                parts += _opened([(name, folder / name)], verify)
-                cleanup.callback(parts[-1].record.close)
-            except (RecordError, PermissionError) as error:
-                errors.append(error)
-        cleanup.pop_all()
+    parts, errors = _opened([(name, folder / name) for name in names], verify)
     return StoredParts(str(folder), "folder", parts, unreadable=errors)
 
 
@@ -312,17 +305,23 @@ def _opened(
     files: Iterable[tuple[str, Place]],
     verify: bool,
     kinds: Mapping[str, str] | None = None,
-) -> list[StoredPart]:
-    """Return all files opened, or none of them: the others are closed again."""
+) -> tuple[list[StoredPart], list[Exception]]:
+    """Return the files that can be read, opened, and the errors of the others."""
+    parts: list[StoredPart] = []
+    errors: list[Exception] = []
     with ExitStack() as opened:
-        parts: list[StoredPart] = []
         for name, file in files:
-            record = opened.enter_context(open_record(file, verify=verify))
+            try:
+                record = opened.enter_context(open_record(file, verify=verify))
+            except (RecordError, OSError) as error:
+                raise_of_signal(error)
+                errors.append(error)
+                continue
             parts.append(
                 StoredPart(name, str(file), record, (kinds or {}).get(name, ""))
             )
         opened.pop_all()
-        return parts
+    return parts, errors
 
 
 def _names_in(folder: Place) -> list[str]:

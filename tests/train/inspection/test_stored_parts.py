@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -176,3 +177,42 @@ def test_one_damaged_file_leaves_none_open(tmp_path: Path) -> None:
     (tmp_path / "a.mpk").unlink()
     with pytest.raises(RecordError, match=r"b\.mpk"):
         stored_parts(tmp_path, skips_unreadable=True)
+
+
+def damage(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[20] ^= 1
+    file.write_bytes(content)
+
+
+@pytest.mark.parametrize("is_run", [True, False])
+@pytest.mark.parametrize("harm", [damage, Path.unlink])
+def test_a_checkpoint_is_shown_without_a_part_that_cannot_be_read(
+    harm: Callable[[Path], None], is_run: bool, tmp_path: Path
+) -> None:
+    run, net = tmp_path / "run", nn.Linear(2, 2)
+    folder = run / Checkpoints(run).save(1, model=net, ema=nn.Linear(2, 2)).folder.name
+    harm(folder / "model.mpk")
+    source = run if is_run else folder
+
+    with pytest.raises((RecordError, OSError), match=r"model\.mpk"):
+        stored_parts(source)
+    with stored_parts(source, skips_unreadable=True) as stored:
+        assert [part.name for part in stored.parts] == ["ema"]
+        assert ["model.mpk" in str(error) for error in stored.unreadable] == [True]
+
+
+@pytest.mark.parametrize("is_run", [True, False])
+def test_a_hyperstate_is_shown_without_a_record_that_cannot_be_read(
+    is_run: bool, tmp_path: Path
+) -> None:
+    run = HyperState.load(Config, State, lambda _: State(), checkpoint_dir=tmp_path)
+    run.state.step = 1
+    run.step()
+    (folder,) = tmp_path.iterdir()
+    damage(folder / "state.net.mpk")
+
+    source = tmp_path if is_run else folder
+    with stored_parts(source, skips_unreadable=True) as stored:
+        assert [part.name for part in stored.parts] == ["rng"]
+        assert ["state.net" in str(error) for error in stored.unreadable] == [True]
