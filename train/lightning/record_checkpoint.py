@@ -38,7 +38,9 @@ from .shared_strategy import let_write_records
 from .trainer_metrics import TrainerMetrics
 from .unfinished_batch import (
     UnfinishedBatch,
+    go_back_into_epoch,
     go_back_to_batch,
+    is_epoch_cut,
     is_epoch_done,
     is_in_batch,
     unfinished_batch,
@@ -166,6 +168,8 @@ class RecordCheckpoint(ModelCheckpoint):
         elif is_in_batch(trainer):
             go_back_to_batch(checkpoint)
             _give_batch_again(trainer, checkpoint)
+        elif is_epoch_cut(trainer):
+            go_back_into_epoch(checkpoint)
         checkpoint[_UNFINISHED] = unfinished_batch(
             trainer, validates=self._plateau_steps.is_validation_to_come(trainer)
         )

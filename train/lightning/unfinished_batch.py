@@ -5,7 +5,9 @@ epoch; the next epoch then counts as a resumed one, and what is saved in it rest
 that epoch. Loggers are given the number of steps, which counts the step of that batch
 once all of this is done. A batch in which a checkpoint is saved (an exception saves
 there) is trained again: Lightning would count it as still to come, but its loader has
-returned it.
+returned it. And an epoch that a limit of steps or `should_stop` ended before its last
+batch continues with the next one: Lightning would begin another epoch, and leave out
+what schedulers do at the end of this one.
 """
 
 from collections.abc import Mapping
@@ -54,16 +56,20 @@ class UnfinishedBatch:
     def begin_epoch(self, trainer: Trainer) -> None:
         """Begin the next epoch where one is over, which Lightning would end twice.
 
-        It does so under a limit of steps: callbacks would see an extra epoch.
+        It does so under a limit of steps: callbacks would see an extra epoch, or the
+        next epoch would continue the batches of the last one.
         """
         loop: Any = trainer.fit_loop
+        epochs = loop.epoch_progress.current
         if getattr(loop, "restarted_on_epoch_end", False):
             loop.epoch_progress.increment_completed()
-            # Its own setter assumes that a run with a limit of steps always restarts.
-            vars(loop)["_restarting"] = False
-            loop.epoch_loop.restarting = False
-            loop.reset_restart_stage()
-            loop.epoch_loop.reset_restart_stage()
+        elif not (loop.restarting and 0 < epochs.ready == epochs.completed):
+            return
+        # Its own setter assumes that a run with a limit of steps always restarts.
+        vars(loop)["_restarting"] = False
+        loop.epoch_loop.restarting = False
+        loop.reset_restart_stage()
+        loop.epoch_loop.reset_restart_stage()
 
     def training_begins(self, trainer: Trainer) -> None:
         """Prevent another batch in an epoch that was at its last one."""
@@ -93,6 +99,25 @@ def go_back_to_batch(checkpoint: Mapping[str, Any]) -> None:
     batches["is_last_batch"] = False
     for count in _COUNTS:
         batches[count].update(dict.fromkeys(_STAGES, batches[count]["completed"]))
+
+
+def is_epoch_cut(trainer: Trainer) -> bool:
+    """Return whether the epoch ended before its last batch."""
+    loop: Any = trainer.fit_loop.epoch_loop
+    epochs: Any = trainer.fit_loop.epoch_progress.current
+    batches = loop.batch_progress.current
+    is_ended = epochs.processed == epochs.started == epochs.ready > 0
+    is_between = 0 < batches.ready == batches.processed
+    return is_ended and is_between and not loop._num_ready_batches_reached()
+
+
+def go_back_into_epoch(checkpoint: Mapping[str, Any]) -> None:
+    """Set the loops of ``checkpoint`` to before the end of the epoch."""
+    epochs = checkpoint["loops"]["fit_loop"][_EPOCHS]
+    for count in _COUNTS:
+        epochs[count]["processed"] -= 1
+        n_done = min(epochs[count]["completed"], epochs[count]["processed"])
+        epochs[count]["completed"] = n_done
 
 
 def unfinished_batch(trainer: Trainer, *, validates: bool) -> dict[str, bool] | None:

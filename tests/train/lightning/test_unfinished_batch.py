@@ -104,6 +104,19 @@ class Stop(Callback):
             raise Stopped
 
 
+class Pause(Callback):
+    """Asks for a stop after a batch, as a timer does."""
+
+    def __init__(self, n_batches: int) -> None:
+        self.n_batches = n_batches
+
+    def on_train_batch_end(
+        self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        n_batches = trainer.fit_loop.epoch_loop.batch_progress.total.ready
+        trainer.should_stop = n_batches >= self.n_batches
+
+
 def early_stopping() -> list[Callback]:
     return [
         EarlyStopping("loss", patience=3, mode="max", check_on_train_epoch_end=True)
@@ -206,3 +219,41 @@ def test_a_run_that_is_stopped_again_and_again_is_the_one_that_was_not(
     assert file is not None
     assert len(steps) > 1
     assert steps == whole[-len(steps) :]
+
+
+@pytest.mark.parametrize(
+    ("schedulers", "callbacks", "options"),
+    [
+        ([{}, LOSS], [AFTER_EPOCH], {}),
+        ([{}, MOST, ALL], [AFTER_EPOCH], BY_TWO),
+        ([{}], [{"save_last": True, "every_n_train_steps": 100}], BY_TWO),
+        ([{}], [AFTER_EPOCH], {"others": scheduled}),
+        ([{}], [AFTER_EPOCH, {"every_n_train_steps": 1}], {}),
+    ],
+)
+@pytest.mark.parametrize("by", ["should_stop", "max_steps"])
+def test_an_epoch_that_was_cut_short_continues_with_its_next_batch(
+    tmp_path: Path,
+    by: str,
+    schedulers: list[dict[str, Any]],
+    callbacks: list[dict[str, Any]],
+    options: dict[str, Any],
+) -> None:
+    # Lightning validates at a stop, and the loader of that draws a number.
+    options = {**options, "limit_val_batches": 0}
+    whole = fit(tmp_path / "whole", Random(*schedulers), callbacks, **options)
+    folder, file = tmp_path / "again", None
+    steps: dict[tuple[object, ...], tuple[object, ...]] = {}
+    others = options.pop("others", list)
+    for n in range(3, 40, 3):
+        module = Random(*schedulers)
+        stop: dict[str, Any] = {"others": lambda n=n: [*others(), Pause(n)]}
+        if by == "max_steps":
+            stop = {"others": others, "max_steps": n}
+        trained = fit(folder, module, callbacks, file, **stop, **options)
+        # Those after the last save are trained again.
+        steps |= {(step[0], step[3]): step for step in trained if step[3] != -1}
+        files = [f for i in range(len(callbacks)) for f in (folder / str(i)).iterdir()]
+        file = str(max(files, key=lambda f: f.stat().st_mtime_ns))
+
+    assert [*steps.values()] == whole[:-1]
