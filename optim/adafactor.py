@@ -81,7 +81,11 @@ def _second_moment(
     if state.row_var is None or state.col_var is None:
         before = state.variance
         if before is None:
-            raise ValueError("the state holds neither a variance nor row and column")
+            raise ValueError(
+                "the state has neither variance nor both row_var and col_var; load "
+                "a saved state, or delete it to start from scratch: del "
+                "optim.state[param]"
+            )
         variance = before.lerp(grad * grad, share)
         return AdafactorState(t, variance=variance), variance
     rows = torch.norm(grad, dim=-1, keepdim=True).square() / grad.size(-1)

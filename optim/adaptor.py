@@ -240,9 +240,9 @@ class OptimizerAdaptor(torch.optim.Optimizer):
         params = self._bound.params
         if not params.is_of(module):
             raise ValueError(
-                "this optimizer is bound to a different module from the "
-                f"{type(module).__name__} that was passed; bind one to that module, "
-                "or pass the module that it is bound to"
+                "this optimizer is bound to a different module than the "
+                f"{type(module).__name__} that was passed; pass the module that "
+                "it is bound to, or bind a new optimizer to this one"
             )
         self._bound.follow_module()
         by_param = params.by_param(grads)
@@ -447,7 +447,8 @@ def engine_report(adaptor: OptimizerAdaptor) -> EngineReport:
     if not hasattr(adaptor, "_runner"):
         name = type(adaptor).__qualname__
         raise TypeError(
-            f"engine_report takes what bind returned, got {with_article(name)}; for a "
-            "wrapper, pass the optimizer inside"
+            "engine_report takes the optimizer that bind returned, got "
+            f"{with_article(name)}; for a wrapper, pass the optimizer that it "
+            "wraps"
         )
     return adaptor._runner.report()  # pyright: ignore[reportPrivateUsage]  # of this file

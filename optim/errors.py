@@ -23,9 +23,9 @@ class NonFiniteGradientError(ArithmeticError):
 
     def __str__(self) -> str:
         return (
-            f"the gradients of {first_names(self.paths, 8)} are not finite; nothing "
-            "was changed. Lower the learning rate or the loss scale, or pass "
-            "nonfinite='skip' to leave such steps out"
+            f"the gradients of {first_names(self.paths, 8)} are not finite; "
+            "nothing was changed. Lower the learning rate or the loss scale, or "
+            "pass nonfinite='skip' to skip such steps"
         )
 
 

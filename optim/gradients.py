@@ -85,8 +85,8 @@ class GradientsAccumulator:
         total = self._sums.get(name)
         if total is not None and grad.shape != total.shape:
             raise ValueError(
-                f"{name}: its gradient has shape {tuple(grad.shape)}, but earlier "
-                f"ones have {tuple(total.shape)}; no sum was changed"
+                f"{name}: its gradient has shape {tuple(grad.shape)}, but "
+                f"earlier ones have {tuple(total.shape)}; the sums are unchanged"
             )
 
     def grads(self) -> Gradients:

@@ -60,8 +60,9 @@ class Group:
         if _is_types(pattern):
             if type is not None:
                 raise TypeError(
-                    "a Group takes types once: Group(nn.LayerNorm, ...) or "
-                    "Group('encoder.**', type=nn.LayerNorm, ...)"
+                    "a Group takes types once, as the first argument or as "
+                    "type=: Group(nn.LayerNorm, ...) or Group('encoder.**', "
+                    "type=nn.LayerNorm, ...)"
                 )
             pattern, type = None, pattern  # pyright: ignore[reportAssignmentType]  # checked above
         if pattern is None and type is None:
@@ -207,8 +208,8 @@ def _check_patterns(group: Group, params: "Sequence[Param]", module: nn.Module) 
         hint = _tied_match(pattern, params, module) or hint
         if not is_alone:
             hint += (
-                " Leave it out, or use a function for what a network may lack: "
-                "Group(lambda param: ...)."
+                " Remove it, or use a function if only some networks have such "
+                "parameters: Group(lambda param: ...)."
             )
         raise ValueError(_no_match(subject, params) + hint)
 
@@ -216,7 +217,9 @@ def _check_patterns(group: Group, params: "Sequence[Param]", module: nn.Module) 
 def _no_match(subject: str, params: "Sequence[Param]") -> str:
     paths = [param.path for param in params]
     more = ", ..." if len(paths) > 8 else ""
-    return f"{subject} matches no parameter; there are {', '.join(paths[:8])}{more}."
+    return (
+        f"{subject} matches no parameter; the module has {', '.join(paths[:8])}{more}."
+    )
 
 
 def _tied_match(pattern: str, params: "Sequence[Param]", module: nn.Module) -> str:
@@ -228,7 +231,7 @@ def _tied_match(pattern: str, params: "Sequence[Param]", module: nn.Module) -> s
             continue
         if matches(pattern, path, param._replace(path=path)):
             return (
-                f" {path} is the parameter {param.path}: a shared parameter is "
-                "stepped once, and a group names it by the first of its paths."
+                f" {path} is tied to {param.path}: a shared parameter is stepped "
+                "once, and a group must name it by its first path."
             )
     return ""

@@ -254,9 +254,10 @@ class LBFGSAdaptor(torch.optim.LBFGS):
                         f"{first_names(paths, 4)}"
                     )
                 ],
-                "The optimizer is unchanged. load_record, with a file of save_record, "
-                "follows names into any order; where the numbers are right, remove "
-                f"{_PATHS!r} from the group.",
+                "The optimizer is unchanged. load_record with a file from "
+                "save_record matches parameters by name, in any order. If the "
+                f"order of the state dict is right, remove {_PATHS!r} from the "
+                "group.",
             )
         super().load_state_dict({**state_dict, "param_groups": groups})
 
@@ -294,8 +295,9 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         """Add the parameters of the module; a second group would never be stepped."""
         if self.param_groups:
             raise ValueError(
-                "LBFGS steps all parameters of its module together and takes no other "
-                "group; add the parameter to the module, and bind a new optimizer"
+                "LBFGS steps all parameters of its module together and cannot "
+                "take another group; add the parameter to the module, and bind "
+                "a new optimizer"
             )
         super().add_param_group(param_group)
 
@@ -314,9 +316,9 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         if problems:
             raise ValueError(
                 f"the state of LBFGS in optim.state does not fit: {problems[0]}. "
-                "Nothing was changed. The state or the parameters were changed: load "
-                "a saved state, or let it start from scratch: LBFGS(...).bind(net, "
-                "lr=...)"
+                "Nothing was changed. The state or the parameters were changed: "
+                "load a saved state, or start from scratch: "
+                "LBFGS(...).bind(net, lr=...)"
             )
 
     def _check_replaced(self) -> None:
@@ -327,8 +329,8 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         if paths:
             raise RuntimeError(
                 f"{paths[0]} was replaced in the module after the optimizer was "
-                "built, and the curvature is that of the old parameters; bind a new "
-                "one: LBFGS(...).bind(net, lr=...)"
+                "built, and the curvature is that of the old parameters; bind a "
+                "new optimizer: LBFGS(...).bind(net, lr=...)"
             )
         self._binding.watch()
 

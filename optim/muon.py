@@ -63,8 +63,9 @@ class Muon(SimpleOptimizer[MuonState]):
         """Return the state before the first step."""
         if tensor.ndim != 2:
             raise ValueError(
-                f"Muon takes matrices, and this tensor is {tensor.ndim}-D; give it to "
-                "another optimizer: Group('**.bias', optimizer=AdamW(), lr=...)"
+                f"Muon steps matrices only, and this tensor is {tensor.ndim}-D; "
+                "give it to another optimizer: Group('**.bias', "
+                "optimizer=AdamW(), lr=...)"
             )
         return MuonState(torch.zeros_like(tensor))
 

@@ -40,8 +40,8 @@ class Rprop(SimpleOptimizer[RpropState]):
             )
         if not 0.0 <= self.step_sizes[0] <= self.step_sizes[1]:
             raise ValueError(
-                "step_sizes must be the smallest and the largest, at least 0, got "
-                f"{self.step_sizes}"
+                "step_sizes must be the smallest and the largest step, both at "
+                f"least 0, got {self.step_sizes}"
             )
 
     def init(self, tensor: Tensor) -> RpropState:

@@ -136,9 +136,9 @@ def _refuse_missing_init(cls: type[TensorOptimizer[Any]]) -> None:
                 if isinstance(state, type) and state is not type(None):
                     name = state.__qualname__
                     raise TypeError(
-                        f"{cls.__qualname__} has the state {name} and no init(), which "
-                        "returns the state before the first step: def init(self, "
-                        f"tensor): return {name}(...)"
+                        f"{cls.__qualname__} has the state {name} but no init(); "
+                        "define it to return the state before the first step: "
+                        f"def init(self, tensor): return {name}(...)"
                     )
 
 

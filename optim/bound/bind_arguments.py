@@ -31,13 +31,14 @@ def check_bind_arguments(
     if not isinstance(optimizer, TensorOptimizer):
         raise TypeError(
             "the first argument must be a SimpleOptimizer, got "
-            f"{type(optimizer).__name__}: OptimizerAdaptor(AdamW(), net, lr=1e-3)"
+            f"{type(optimizer).__name__}; write OptimizerAdaptor(AdamW(), net, "
+            "lr=1e-3)"
         )
     if not isinstance(module, nn.Module):
         raise TypeError(
-            f"an optimizer is bound to a module, got {type(module).__name__}; pass the "
-            "module itself, as in AdamW().bind(net, lr=1e-3). Several go into one, "
-            "nn.ModuleDict({'a': net, 'b': other})"
+            f"an optimizer is bound to a module, got {type(module).__name__}; "
+            "pass the module itself, as in AdamW().bind(net, lr=1e-3). Put "
+            "several modules into one: nn.ModuleDict({'a': net, 'b': other})"
         )
     check_nonfinite(nonfinite)
     check_flag("fused", fused, may_be_none=True)
@@ -45,11 +46,12 @@ def check_bind_arguments(
     check_clip(clip)
     if isinstance(groups, Group):
         raise TypeError(
-            "groups must be a list of Group(...), got one: groups=[Group(...)]"
+            "groups must be a list of Group(...), got a single Group; write "
+            "groups=[Group(...)]"
         )
     if not isinstance(groups, Collection):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         raise TypeError(
-            f"groups must be a list of Group(...), got {short_repr(groups)}: "
+            f"groups must be a list of Group(...), got {short_repr(groups)}; write "
             "groups=[Group('**.bias', weight_decay=0.0)]"
         )
     for group in groups:
@@ -103,6 +105,7 @@ def check_rounding(rounding: object, seed: object, master_dtype: object) -> None
         raise TypeError(f"seed must be an int, got {seed!r:.60}")
     if rounding == "stochastic" and master_dtype is not None:
         raise ValueError(
-            "a weight is its master weight rounded to nearest: pass either "
-            "master_dtype, or rounding='stochastic', which takes no memory"
+            "master_dtype and rounding='stochastic' cannot be combined, since a "
+            "weight with a master is the master rounded to nearest; pass one of "
+            "them (rounding='stochastic' takes no extra memory)"
         )

@@ -36,8 +36,9 @@ class BoundParams:
         for param in self.params:
             if is_lazy(param.tensor):
                 raise ValueError(
-                    f"{param.path} has no shape yet (a lazy layer), so there is no "
-                    "state for it; run one batch through the module, then call bind"
+                    f"{param.path} has no shape yet (a lazy layer), so no state "
+                    "can be made for it; run one batch through the module, then "
+                    "call bind"
                 )
         if not self.params:
             raise ValueError(
@@ -179,9 +180,8 @@ class BoundParams:
             param = by_name[name]
             if param in by_param:
                 raise ValueError(
-                    f"{self.path_of(param)} has two gradients, by its ID and by its "
-                    "path, and one of them would be lost: add them, or name each "
-                    "parameter once"
+                    f"{self.path_of(param)} has two gradients, one under its ID "
+                    "and one under its path; add them up, and pass the sum once"
                 )
             by_param[param] = grad
         for param, grad in by_param.items():
@@ -194,14 +194,15 @@ class BoundParams:
             return
         if not isinstance(grad, Tensor):
             raise TypeError(
-                f"{self.path_of(param)}: found {with_article(type(grad).__name__)} as "
-                "its gradient, expected a tensor: torch.as_tensor(grad)"
+                f"{self.path_of(param)}: found "
+                f"{with_article(type(grad).__name__)} as its gradient, expected "
+                "a tensor; convert it with torch.as_tensor(grad)"
             )
         if grad.shape != param.shape:
             raise ValueError(
-                f"{self.path_of(param)}: its gradient has shape {tuple(grad.shape)}, "
-                f"expected {tuple(param.shape)}, that of the parameter; reshape or "
-                "sum it first"
+                f"{self.path_of(param)}: its gradient has shape "
+                f"{tuple(grad.shape)}, expected {tuple(param.shape)}, the shape "
+                "of the parameter; reshape or sum it first"
             )
 
     def is_unchanged(self) -> bool:
@@ -263,18 +264,20 @@ def warn_apart(params: BoundParams, *, has_gradients: bool) -> None:
     """Warn, once, that a copy without its module does not follow changes of it."""
     if not has_gradients:
         warn_user(
-            "this optimizer was copied or unpickled, and none of its parameters has a "
-            "gradient, so nothing is stepped: without its module, it has parameters "
-            "of its own. Copy or pickle both together: net, optim = "
+            "this optimizer was copied or unpickled, and none of its parameters "
+            "has a gradient, so nothing is stepped. An optimizer that is copied "
+            "without its module steps copies of the parameters, which the "
+            "module does not use. Copy or pickle both together: net, optim = "
             "copy.deepcopy((net, optim))",
             RuntimeWarning,
         )
     elif params.is_parted and params.module is None:
         warn_user(
-            "this optimizer was pickled without its module, which cannot be pickled: "
-            "it steps the parameters that it has, and does not notice layers that are "
-            "replaced. To follow a module, bind a new optimizer to it and load the "
-            "state there: optim.load_record(file), optim.load_state_dict(...)",
+            "this optimizer was pickled without its module, which cannot be "
+            "pickled: it steps the parameters that were pickled with it, and "
+            "does not notice when a layer is replaced. To follow a module, bind "
+            "a new optimizer to it and load the state: optim.load_record(file), "
+            "optim.load_state_dict(...)",
             RuntimeWarning,
         )
 
@@ -296,10 +299,11 @@ def warn_unheld(params: BoundParams) -> None:
     unheld = params.unheld() if departed else []
     if unheld:
         warn_user(
-            f"{first_names(departed, 4)} left the module after the optimizer was "
-            f"built, and {first_names(unheld, 4)} came in (a parametrization, another "
-            "layer), which the optimizer does not step: bind another one, or add what "
-            "is new: optim.add_param_group({'params': [...]})",
+            f"{first_names(departed, 4)} were removed from the module after the "
+            f"optimizer was built, and {first_names(unheld, 4)} were added (by a "
+            "parametrization or a new layer). The optimizer does not step what "
+            "was added: bind a new optimizer, or add the parameters to it: "
+            "optim.add_param_group({'params': [...]})",
             RuntimeWarning,
         )
 

@@ -148,8 +148,9 @@ class BoundState:
         if len(set(tensors)) < len(tensors):
             twice = next(p for i, p in enumerate(tensors) if p in set(tensors[:i]))
             raise ValueError(
-                f"{self.params.path_of(twice)} of shape {tuple(twice.shape)} is in "
-                "the group twice: a parameter is stepped once, so name it once"
+                f"{self.params.path_of(twice)} of shape {tuple(twice.shape)} is "
+                "in the group twice; a parameter is stepped once, so list it "
+                "once"
             )
         for tensor in tensors:
             if can_require_grad(tensor):
@@ -217,11 +218,11 @@ class BoundState:
         if rate == self._rates.get(id(group), rate):
             return
         warn_user(
-            f"group {index}: its learning rate was set to {float(rate):g}, but its "
-            f"schedule ({type(group['schedule']).__name__}) sets the rate of each "
-            "step. For a rate set by hand, by a scheduler of torch or by a "
-            "learning-rate finder, pass bind a number, or remove the schedule: "
-            f"optim.param_groups[{index}]['schedule'] = None",
+            f"group {index}: its learning rate was set to {float(rate):g}, but "
+            f"its schedule ({type(group['schedule']).__name__}) sets the rate of "
+            "each step. To set the rate by hand, with a scheduler of torch or "
+            "with a learning-rate finder, pass a number as lr to bind, or "
+            f"remove the schedule: optim.param_groups[{index}]['schedule'] = None",
             RuntimeWarning,
         )
 
@@ -253,9 +254,9 @@ class BoundState:
         _SHARED.add(schedule)
         name = type(schedule).__name__
         warn_user(
-            f"two optimizers share one schedule ({name}), and each step of either "
-            "advances it, so it ends too early. Give each a schedule of its own: "
-            f"bind(..., lr={name}(...))",
+            f"two optimizers share one schedule ({name}), and each step of "
+            "either advances it, so it ends too early. Give each its own "
+            f"schedule: bind(..., lr={name}(...))",
             RuntimeWarning,
         )
 
@@ -393,10 +394,11 @@ _ROUNDING = 1e-12
 
 def _no_rate(index: int, schedule: Scheduler, rate: float) -> str:
     return (
-        f"group {index}: its schedule ({type(schedule).__name__}) gives the learning "
-        f"rate {float(rate):g} at step {schedule.position()}; expected one that is at "
-        "least 0 and finite. Nothing was changed. Fix its at(), or give the group "
-        f"another schedule: optim.param_groups[{index}]['schedule'] = ..."
+        f"group {index}: its schedule ({type(schedule).__name__}) gives the "
+        f"learning rate {float(rate):g} at step {schedule.position()}; expected "
+        "a finite rate of at least 0. Nothing was changed. Fix its at(), or "
+        "give the group another schedule: "
+        f"optim.param_groups[{index}]['schedule'] = ..."
     )
 
 

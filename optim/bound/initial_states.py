@@ -235,9 +235,10 @@ def _blank(
 ) -> Any:
     if overlaps_itself(param):
         raise ValueError(
-            f"{path_of(param)}: its elements share memory (expand(), as_strided()), "
-            "so a step would write one over another; give it memory of its own: "
-            "param.data = param.data.clone(memory_format=torch.contiguous_format)"
+            f"{path_of(param)}: its elements share memory (expand(), "
+            "as_strided()), so a step would overwrite one with another; give it "
+            "its own memory: param.data = "
+            "param.data.clone(memory_format=torch.contiguous_format)"
         )
     tensor = stepped_tensor(param)
     dtype = tensor.dtype if param.is_complex() else dtype

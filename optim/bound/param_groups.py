@@ -74,12 +74,14 @@ def first_rate(lr: "float | Tensor | Scheduler") -> Any:
 def _cure_of_rate(rate: object) -> str:
     """Return the schedule that was meant by ``rate``, a string or a function."""
     if isinstance(rate, str):
-        return f". As a schedule it is burnish.optim.schedulers.Curve({rate!r})"
+        return (
+            f". To use it as a schedule, write burnish.optim.schedulers.Curve({rate!r})"
+        )
     if callable(rate):
         return (
-            ". burnish.optim.schedulers has schedules, and a base class for yours, "
-            "Scheduler; a function of the step goes to "
-            "torch.optim.lr_scheduler.LambdaLR(optim, function)"
+            ". burnish.optim.schedulers has schedules, and Scheduler, the base "
+            "class for your own. For a function of the step, pass a number here "
+            "and use torch.optim.lr_scheduler.LambdaLR(optim, function)"
         )
     return ""
 
@@ -125,9 +127,10 @@ def warn_of_left_out(groups: Sequence[ParamGroup]) -> None:
             if name not in fields or group[name] is not fields[name].default:
                 warn_user(
                     f"group {index}: {name} of {group['kind']} is not plain data "
-                    f"({group[name]!r:.60}), so it is not saved: the optimizer that "
-                    "loads this keeps its own. Give that optimizer the same, or use a "
-                    "string or an Enum",
+                    f"({group[name]!r:.60}), so it is not saved: an optimizer "
+                    "that loads this file keeps the value that it was built "
+                    "with. Build it with the same value, or use a string or an "
+                    "Enum",
                     RuntimeWarning,
                 )
 

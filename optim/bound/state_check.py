@@ -100,12 +100,12 @@ def what_is_left_out(names_by_path: Mapping[str, Collection[str]]) -> list[str]:
 
 _LEFT_OUT = {
     MASTER: (
-        "stored with a master weight, which is left out: this optimizer continues "
-        "from the rounded weight. To keep masters: bind(net, lr=..., "
-        "master_dtype=torch.float32)"
+        "stored with a master weight, which is dropped: this optimizer "
+        "continues from the rounded weight. To keep master weights: bind(net, "
+        "lr=..., master_dtype=torch.float32)"
     ),
     ROUNDING_KEY: (
-        "stored with the count of stochastic rounding, which is left out: this "
+        "stored with a counter of stochastic rounding, which is dropped: this "
         "optimizer rounds to nearest. To continue as before: bind(net, lr=..., "
         "rounding='stochastic')"
     ),
@@ -125,7 +125,7 @@ def narrowed(blank: object, stored_fields: Mapping[str, object]) -> str:
             continue
         if _has_fewer_digits(value.dtype, begun.dtype):
             dtypes = name_of_dtype(value.dtype), name_of_dtype(begun.dtype)
-            texts.append("{} in {} (here it would start in {})".format(name, *dtypes))
+            texts.append("{} in {} (a new state would be {})".format(name, *dtypes))
     return ", ".join(texts)
 
 
@@ -142,9 +142,10 @@ def what_is_narrow(texts_by_path: Mapping[str, str]) -> list[str]:
         if text:
             paths_by_text.setdefault(text, []).append(path)
     return [
-        f"{first_names(paths, 4)}: stored with {text}, and stays so: what is smaller "
-        "than its last digit is lost at each step. To continue with more digits: "
-        "optim.state[param][name] = optim.state[param][name].to(dtype)"
+        f"{first_names(paths, 4)}: stored with {text}, and keeps that dtype: "
+        "updates that are smaller than its precision are lost at each step. To "
+        "continue with more precision: optim.state[param][name] = "
+        "optim.state[param][name].to(dtype)"
         for text, paths in paths_by_text.items()
     ]
 
@@ -215,11 +216,11 @@ def check_held(path: str, param: Tensor, fields: object, blank: object) -> None:
         problems = [*_misfits(param, fields, blank)]  # pyright: ignore[reportUnknownArgumentType]  # fields are any value
     if problems:
         raise ValueError(
-            f"{path}: its state in optim.state does not fit: {'; '.join(problems)}. "
-            "Nothing was changed. The state, the parameter, or a hyperparameter that "
-            "decides what a state holds (amsgrad, momentum) was changed: restore the "
-            "old value, load a saved state, or let it start from scratch: del "
-            "optim.state[param]"
+            f"{path}: its state in optim.state does not fit: "
+            f"{'; '.join(problems)}. Nothing was changed. The state, the "
+            "parameter, or a hyperparameter that decides what a state holds "
+            "(amsgrad, momentum) was changed: restore the old value, load a "
+            "saved state, or start it from scratch: del optim.state[param]"
         )
 
 
@@ -251,7 +252,7 @@ def _misfit(usual: object, value: object) -> str:
         return (
             ""
             if value.numel() == 1 and not value.is_meta
-            else f"is a tensor of {value.numel()}, not a number"
+            else f"is a tensor of shape {tuple(value.shape)}, expected a number"
         )
     return "" if isinstance(value, Number) else f"is {value!r:.40}, expected a number"
 

@@ -107,7 +107,7 @@ def _generate(
     return (
         (run, registers)
         if trusted
-        else "the replay gave different numbers from the step"
+        else "the replay gave different results than the step"
     )
 
 

@@ -144,7 +144,7 @@ def _compile(
 
     if not agrees(over, trace, layout, step, scalars):
         return _warned_of(
-            "the compiled step gave different numbers from the step as written"
+            "the compiled step gave different results than the step as written"
         )
     return run
 

@@ -85,7 +85,7 @@ def _checked(
             target.copy_(result)
 
     trusted = agrees(over, trace, layout, step, scalars)
-    return run if trusted else "the lists gave different numbers from the step"
+    return run if trusted else "the list kernels gave different results than the step"
 
 
 def _generate(program: StepProgram) -> _Run:

@@ -53,7 +53,8 @@ def matching_grad(grad: Tensor, param: Tensor, step: StepCall) -> Tensor:
         raise ValueError(
             f"the gradient is {grad.dtype} of shape {tuple(grad.shape)}, but the "
             f"parameter is {param.dtype} of shape {tuple(param.shape)}; pass a "
-            "gradient of the parameter's shape and kind of number"
+            "gradient of the parameter's shape, and complex only if the "
+            "parameter is"
         )
     grad = grad.detach()
     if grad.is_sparse or grad.layout is not torch.strided:
@@ -91,9 +92,9 @@ def _require_same_form(name: str, before: Tensor, result: Any) -> None:
         raise ImpureStepError(f"step() returns {result!r:.40} for {name}, not a tensor")
     if result.shape != before.shape or result.dtype != before.dtype:
         raise ImpureStepError(
-            f"step() returns {name} as {result.dtype} of shape {tuple(result.shape)}, "
-            f"but it came as {before.dtype} of shape {tuple(before.shape)}; keep both "
-            "as they are"
+            f"step() returns {name} as {result.dtype} of shape "
+            f"{tuple(result.shape)}, but was called with {before.dtype} of shape "
+            f"{tuple(before.shape)}; return the same dtype and shape"
         )
 
 

@@ -31,9 +31,9 @@ class Parent(Scheduler):
         if n_steps:
             name, child_name = type(self).__name__, type(child).__name__
             raise ValueError(
-                f"{name} counts the steps of its schedules, so n_steps={n_steps} of "
-                f"{child_name} would be ignored: leave it out there, and pass {name}("
-                "..., n_steps=...) the step to start at"
+                f"{name} counts the steps of its schedules, so n_steps={n_steps} "
+                f"of {child_name} would be ignored: remove it there, and pass "
+                f"the step to start at as {name}(..., n_steps=...)"
             )
 
     @property

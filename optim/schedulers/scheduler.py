@@ -91,9 +91,7 @@ def scheduler_of(data: "dict[str, Any] | Scheduler") -> Scheduler:
     kind = fields.pop("kind", None)
     if kind not in _KINDS:
         hint = did_you_mean(str(kind), _KINDS)
-        raise ValueError(
-            f"{kind!r} is not the name of a schedule that is defined here.{hint}"
-        )
+        raise ValueError(f"{kind!r} is not the name of a known schedule.{hint}")
     return _KINDS[kind](**fields)
 
 

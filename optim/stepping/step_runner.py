@@ -174,7 +174,9 @@ class StepRunner:
         paths = [path_of(param) for param in failure.moved]
         progress = "nothing was changed"
         if paths:
-            progress = f"{quantity(len(paths), 'parameter')} had moved before: "
+            progress = (
+                f"{quantity(len(paths), 'parameter')} had been stepped before it: "
+            )
             progress += first_names(paths, 8)
         error.add_note(
             f"in the step of {self.bound.groups[index]['kind']} for "

@@ -204,7 +204,10 @@ def fill_optimizer(
 
 def _other_params(matching: Matching) -> list[str]:
     """Return what a resumed run should report about the parameters that it steps."""
-    cure = "to continue as it would have, build the optimizer with the same parameters"
+    cure = (
+        "to continue as the saved run would have, build the optimizer with the "
+        "same parameters"
+    )
     paths_by_text = {
         "stepped now, but not by the optimizer that was saved": matching.joined,
         "stepped by the optimizer that was saved, but not now": matching.left,
@@ -227,7 +230,7 @@ def _read(source: Any, bound: BoundState) -> OptimizerRecord:
             file,
             "plain data",
             "the record of an optimizer, as optim.save_record writes it",
-            f"A state dict is in it: optim.load_state_dict({states[0]})."
+            f"Load the state dict in it: optim.load_state_dict({states[0]})."
             if states
             else "",
         )
@@ -259,8 +262,9 @@ def _refusing_settings(file: str) -> Generator[None]:
         raise RecordMismatchError(
             file,
             [f"its hyperparameters cannot be restored: {error}"],
-            f"{UNCHANGED} Correct the file, or load the state alone, with the "
-            "hyperparameters that bind was given: optimizer.load_record(file).",
+            f"{UNCHANGED} Correct the file, or load only the state, and keep "
+            "the hyperparameters that were passed to bind: "
+            "optimizer.load_record(file).",
         ) from error
 
 
@@ -291,12 +295,13 @@ class _Problems:
     def _next_step(self) -> str:
         if self.misfits and self.n_fitting:
             return (
-                "Leave such states out, and they start from scratch: "
-                f"optimizer.load_record(file, rename=[DeleteField({self.misfits[0]!r})"
-                ", ...]), with DeleteField of burnish.config."
+                "To start such states from scratch, leave them out: "
+                "optimizer.load_record(file, "
+                f"rename=[DeleteField({self.misfits[0]!r}), ...]), with "
+                "DeleteField of burnish.config."
             )
         if self.misfits:
-            return "No stored state fits: load none, and it starts from scratch."
+            return "No stored state fits: to start from scratch, do not load this file."
         if self.n_of_states:
             return _other_optimizer(self.kind)
         if self.n_left_over:
@@ -309,7 +314,7 @@ class _Problems:
                 f"{left_out}optimizer.load_record(file, rename={{old: new}}) gives "
                 "them their current names."
             )
-        return "Load no state, and it starts from scratch."
+        return "To start from scratch, do not load this file."
 
 
 UNCHANGED = "The optimizer is unchanged."
@@ -324,8 +329,8 @@ def other_optimizer_cure() -> str:
 def _other_optimizer(saved_kind: str = "") -> str:
     kind = saved_kind and f", {saved_kind}"
     return (
-        f"Continue with the optimizer that was saved{kind}, or load no state: then it "
-        "starts from scratch."
+        f"Continue with the optimizer that was saved{kind}, or do not load this "
+        "file, to start from scratch."
     )
 
 
@@ -358,9 +363,9 @@ def _check_conflicts(sources: list[StoredGroups], file: str) -> None:
 
 _CURE_OF_GROUPS = (
     "The optimizer is unchanged. Bind the groups that were saved (bind(..., "
-    "groups=[Group(...), ...])), or load the state alone, with the hyperparameters "
-    "that bind was given: optimizer.load_record(file), where file may be "
-    "checkpoints[step].file('optim')."
+    "groups=[Group(...), ...])), or load only the state, and keep the "
+    "hyperparameters that were passed to bind: optimizer.load_record(file), "
+    "where file may be checkpoints[step].file('optim')."
 )
 
 
@@ -377,9 +382,10 @@ def _nothing_fits(
     path = next(iter(record.states.values())).path
     if not matching.unknown:
         return (
-            f"nothing of {quantity(len(record.states), 'stored state')} is left to "
-            "load: rules delete them, or their parameters had left the module; the "
-            f"first is that of {path}"
+            "there is nothing to load: the file has "
+            f"{quantity(len(record.states), 'stored state')}, but rules delete "
+            "them, or their parameters were no longer in the module that was "
+            f"saved; the first is that of {path}"
         )
     return (
         f"none of the {len(record.states)} stored states belongs to a parameter of "

@@ -248,8 +248,8 @@ def _left_out(group_states: list[GroupState], sources: list[StoredGroups]) -> li
     return [
         (
             f"the stored group {number} ({state.kind}, lr "
-            f"{state.hyperparameters.get('lr')}) has no state of a parameter of this "
-            "optimizer; its hyperparameters are left out"
+            f"{state.hyperparameters.get('lr')}) has no state for any parameter "
+            "of this optimizer; its hyperparameters are not restored"
         )
         for number, state in enumerate(group_states)
         if number not in origins

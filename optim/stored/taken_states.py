@@ -93,7 +93,9 @@ class TakenStates:
         for state in match.states:
             kind = self.record.groups[state.group].kind
             if kind != bound_kind:
-                text = f"{state.path} has that of {kind}, but {bound_kind} steps it"
+                text = (
+                    f"{state.path} has the state of {kind}, but {bound_kind} steps it"
+                )
                 raise BeginsAnewError(text)
         tensor, index = param.tensor, self._group_of[param.tensor]
         return RearrangedState(

@@ -129,10 +129,11 @@ def _stored_names(
 
 
 _CURE = (
-    "The optimizer is unchanged. load_record, with a file of save_record, follows "
-    "names into any groups and any order. A state dict needs the groups that were "
-    "saved; where parameters have other names and the numbers are right, remove "
-    "'layout' (in torch's: 'param_names') from its groups, and it is loaded by number."
+    "The optimizer is unchanged. load_record with a file from save_record "
+    "matches parameters by name, in any groups and any order. A state dict "
+    "needs the groups that were saved; if only names have changed and the "
+    "order is right, remove 'layout' (in torch's: 'param_names') from its "
+    "groups, and it is loaded by position."
 )
 
 

@@ -55,7 +55,7 @@ def register_format(n: int) -> None:
 
 
 def unknown_schedule() -> None:
-    with pytest.raises(ValueError, match="not the name of a schedule"):
+    with pytest.raises(ValueError, match="not the name of a known schedule"):
         scheduler_of({"kind": "none"})
 
 

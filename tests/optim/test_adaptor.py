@@ -292,6 +292,6 @@ def test_a_report_is_asked_of_what_bind_returned() -> None:
     theirs: Any = torch.optim.SGD(Net().parameters(), lr=0.1)
 
     with pytest.raises(
-        TypeError, match=r"what bind returned, got an SGD; for a wrapper"
+        TypeError, match=r"that bind returned, got an SGD; for a wrapper"
     ):
         engine_report(theirs)

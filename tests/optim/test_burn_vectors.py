@@ -119,7 +119,7 @@ def test_muon_adjusts_the_learning_rate_as_burn_does() -> None:
 def test_muon_refuses_a_vector_in_words() -> None:
     with pytest.raises(ValueError, match="requires 2D tensors, got 1D"):
         orthogonalized(torch.ones(512), (3.4445, -4.775, 2.0315), 5, 1e-7)
-    with pytest.raises(ValueError, match=r"bias: Muon takes matrices"):
+    with pytest.raises(ValueError, match=r"bias: Muon steps matrices only"):
         Muon().bind(nn.Linear(2, 2), lr=0.01)
 
 

@@ -111,7 +111,7 @@ def test_two_gradients_of_one_parameter_are_refused_and_none_is_lost() -> None:
     param = next(iter(named_params(net)))
     grads = {param.id: torch.ones(3), param.path: torch.ones(3)}
 
-    with pytest.raises(ValueError, match=r"^0 has two gradients, by its ID and by its"):
+    with pytest.raises(ValueError, match=r"^0 has two gradients, one under its ID"):
         AdamW().bind(net, lr=0.1).apply_gradients(None, net, grads)
 
     assert torch.equal(net[0], torch.ones(3))

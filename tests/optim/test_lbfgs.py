@@ -164,7 +164,7 @@ def test_lbfgs_refuses_a_parameter_of_another_shape_and_goes_on_without_a_state(
 def test_lbfgs_takes_no_second_group_since_it_would_never_step_it() -> None:
     _, optimizer, _ = lbfgs()
 
-    with pytest.raises(ValueError, match="takes no other group"):
+    with pytest.raises(ValueError, match="cannot take another group"):
         optimizer.add_param_group({"params": [nn.Parameter(torch.ones(2))]})
 
     assert len(optimizer.param_groups) == 1

@@ -59,8 +59,8 @@ def _type_with(author: type | None, names: tuple[str, ...]) -> type[ExtendedStat
     for extra in names:
         if extra in fields:
             raise TypeError(
-                f"{name} has a field {extra!r}, a name that the optimizer needs for "
-                "what a half-precision weight keeps; give the field another name"
+                f"{name} has a field {extra!r}, a name that is reserved for the "
+                "data that half-precision weights need; rename the field"
             )
         fields[extra] = _Kept.__dataclass_fields__[extra]
     namespace: dict[str, Any] = {"author": author, "kept": frozenset(names)}

@@ -232,11 +232,14 @@ def _in_place(method: Callable[..., StandIn]) -> Callable[..., StandIn]:
         # Whether a change is visible in both tensors depends on the memory of real
         # ones.
         if self.id in tape.shared:
-            raise NotElementwise("it changes in place what contiguous() or .data gave")
+            raise NotElementwise(
+                "it changes the result of contiguous() or .data in place"
+            )
         if self.id < tape.n_inputs and self is tape.inputs[self.id]:
             raise ImpureStepError(
-                f"step() changes {tape.names[self.id]} in place; an argument must stay "
-                "as it is. Return a new tensor: a * b, a.lerp(...), torch.add(...)"
+                f"step() changes {tape.names[self.id]} in place; arguments must "
+                "not be changed. Return a new tensor: a * b, a.lerp(...), "
+                "torch.add(...)"
             )
         outcome = method(self, *args, **kwargs)
         if outcome.dtype is not self.dtype:
@@ -263,7 +266,7 @@ def _filled(value: Any) -> Callable[..., StandIn]:
     def function(like: StandIn, fill: Any = value, *, dtype: Any = None) -> StandIn:
         dtype = like.dtype if dtype is None else dtype
         if dtype not in _FLOATS:
-            raise NotElementwise(f"it makes a tensor of {dtype}")
+            raise NotElementwise(f"it creates a tensor of {dtype}")
         # It needs no value, but must not be recorded on the tape of an earlier step.
         _ = like.id
         return _emit(like, "fill", dtype, (like.tape.constant(fill),))

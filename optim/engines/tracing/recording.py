@@ -28,8 +28,8 @@ def another_state(returned: object, expected: type) -> ImpureStepError:
     """Return the error for a step whose state is of another class than ``expected``."""
     cls = type(returned)
     problem = (
-        f"step() returns {with_article(cls.__name__)} as state, but it came as "
-        f"{with_article(expected.__name__)}"
+        f"step() returns {with_article(cls.__name__)} as state, but was called "
+        f"with {with_article(expected.__name__)}"
     )
     if (cls.__module__, cls.__qualname__) != (
         expected.__module__,
@@ -37,9 +37,9 @@ def another_state(returned: object, expected: type) -> ImpureStepError:
     ):
         return ImpureStepError(problem)
     return ImpureStepError(
-        f"{problem} defined earlier: the class was defined again after the optimizer "
-        "was bound, for example by running a notebook cell again. Bind it again, and "
-        "load the record of the old one"
+        f"{problem} defined earlier: the class was defined again after the "
+        "optimizer was bound, for example by running a notebook cell again. "
+        "Bind the optimizer again, and load the record of the old one"
     )
 
 
@@ -187,7 +187,7 @@ class Recording:
         # precision one is rounded to it in some operations and not in others.
         self.has_tensors = True
         if self.like.ndim == 0 or any(d.itemsize == 2 for d in self.dtypes):
-            raise NotElementwise("it computes with a tensor of its own")
+            raise NotElementwise("it computes with a tensor that it creates")
 
 
 _EXACT = 2**53
@@ -196,7 +196,7 @@ _EXACT = 2**53
 
 def _number(value: Any) -> float:
     if isinstance(value, complex | str):
-        raise NotElementwise("it mixes tensors of its own with the parameter's")
+        raise NotElementwise("it mixes tensors that it creates with the parameter's")
     if isinstance(value, torch.Tensor) and (value.ndim or value.device.type != "cpu"):
         raise NotElementwise("it uses a tensor that is neither argument nor state")
     if isinstance(value, int) and abs(value) > _EXACT:

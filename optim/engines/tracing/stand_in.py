@@ -13,9 +13,9 @@ from ....records.tensors.torch_internals import make_subclass, without_dispatch_
 from .recording import ImpureStepError, NotElementwise, Recording
 
 KEPT_TENSOR = (
-    "step() uses a tensor that an earlier call of it kept: in a global, a cache or an "
-    "attribute. Keep tensors in the state, or compute them anew at each step; numbers "
-    "may be kept anywhere"
+    "step() uses a tensor that an earlier call kept in a global, a cache or "
+    "an attribute. Keep tensors in the state, or compute them at each step; "
+    "numbers may be kept anywhere"
 )
 
 _prototypes: dict[torch.dtype, torch.Tensor] = {}

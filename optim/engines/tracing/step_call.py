@@ -99,8 +99,8 @@ class StepCall:
 
 
 CHANGED_IN_PLACE = (
-    "step() changes one of its arguments in place; they must stay as they are. "
-    "Return new tensors: a * b, a.lerp(...), torch.add(...)"
+    "step() changes one of its arguments in place; arguments must not be "
+    "changed. Return new tensors: a * b, a.lerp(...), torch.add(...)"
 )
 
 

@@ -125,7 +125,7 @@ def _traced(step: StepCall, layout: BucketLayout, scalars: dict[str, Any]) -> Tr
         outs += [values[name] for name in layout.tensors]
         changed = {name: values[name] for name in scalars}
         if not all([type(value) in _NUMBERS for value in changed.values()]):  # noqa: C419  # a list is faster
-            raise NotElementwise("it turns a number of the state into something else")
+            raise NotElementwise("it changes a number of the state to another type")
         if any([values[name] is not None for name in layout.absent]):  # noqa: C419  # a list is faster
             raise NotElementwise("it adds a tensor to the state")
     outs_at = _results(layout, outs)
@@ -257,8 +257,9 @@ def _results(layout: BucketLayout, outs: list[Any]) -> tuple[int, ...]:
             raise NotElementwise(f"it returns no tensor for {tape.names[slot]}")
         if out.dtype is not layout.dtypes[slot]:
             raise ImpureStepError(
-                f"step() returns {tape.names[slot]} as {out.dtype}, but it came as "
-                f"{layout.dtypes[slot]}; convert it back: value.to(tensor.dtype)"
+                f"step() returns {tape.names[slot]} as {out.dtype}, but was "
+                f"called with {layout.dtypes[slot]}; convert it back: "
+                "value.to(tensor.dtype)"
             )
     # IDs are read at the end, since an operation in place changes that of its stand-in.
     return tuple([out.id for out in outs])

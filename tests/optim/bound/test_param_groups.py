@@ -146,7 +146,7 @@ ADDITIONS: dict[str, tuple[dict[str, Any], str]] = {
     "of another type": ({"amsgrad": "no"}, "must be a bool, got 'no'"),
     "no optimizer": ({"optimizer": "adam"}, r"steps one tensor, got str: \{'params'"),
     "no clip": ({"clip": 1.0}, "clip must be a ClipValue"),
-    "no state": ({"optimizer": Muon()}, "Muon takes matrices"),
+    "no state": ({"optimizer": Muon()}, "Muon steps matrices only"),
 }
 
 

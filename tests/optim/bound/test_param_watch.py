@@ -96,7 +96,9 @@ def test_a_whole_module_optimizer_refuses_a_replaced_parameter() -> None:
     adaptor = LBFGS().bind(net)
     replace_weight(net)
 
-    with pytest.raises(RuntimeError, match=r"0\.weight was replaced.*bind a new one"):
+    with pytest.raises(
+        RuntimeError, match=r"0\.weight was replaced.*bind a new optimizer"
+    ):
         adaptor.step(lambda: torch.zeros(()))  # type: ignore[no-untyped-call]  # of torch
 
 

@@ -214,9 +214,13 @@ def test_a_hyperparameter_that_is_no_data_is_named_when_it_is_left_out(
     optim = Configured(marker=marker).bind(nn.Linear(2, 2), lr=0.1)
     again = Configured(marker=marker).bind(nn.Linear(2, 2), lr=0.2)
 
-    with pytest.warns(RuntimeWarning, match=r"group 0: marker .*Configured.*keeps its"):
+    with pytest.warns(
+        RuntimeWarning, match=r"group 0: marker .*Configured.*keeps the value"
+    ):
         state = optim.state_dict()
-    with pytest.warns(RuntimeWarning, match=r"group 0: marker .*Configured.*keeps its"):
+    with pytest.warns(
+        RuntimeWarning, match=r"group 0: marker .*Configured.*keeps the value"
+    ):
         record = optim.save_record()
 
     for source in (state, record):

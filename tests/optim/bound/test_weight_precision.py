@@ -806,7 +806,7 @@ def test_an_old_record_begins_to_round_and_a_new_one_may_stop() -> None:
     optimizer.load_record(old.into_record())
     drive(optimizer, net, 3)
     report = old.load_record(optimizer.into_record())
-    with pytest.warns(RuntimeWarning, match="count of stochastic rounding"):
+    with pytest.warns(RuntimeWarning, match="counter of stochastic rounding"):
         old.load_state_dict(optimizer.state_dict())
     drive(old, net, 4)
 
@@ -823,7 +823,7 @@ def test_the_report_says_that_a_kernel_of_torch_does_not_round_so() -> None:
 
 
 def test_rounding_and_masters_are_one_or_the_other() -> None:
-    with pytest.raises(ValueError, match="either master_dtype, or rounding"):
+    with pytest.raises(ValueError, match="master_dtype and rounding"):
         AdamW().bind(
             layers(), lr=0.1, master_dtype=torch.float32, rounding="stochastic"
         )

@@ -50,7 +50,7 @@ def test_a_step_too_large_to_be_kept_says_which_parameters_moved(
 
     moved = [not torch.equal(a, b) for a, b in zip(before, net, strict=True)]
     assert moved == [True, True, False]
-    assert "2 parameters had moved before: 0, 1" in caught.value.__notes__[0]
+    assert "2 parameters had been stepped before it: 0, 1" in caught.value.__notes__[0]
 
 
 def test_small_and_large_rooms_give_the_same_step(

@@ -430,9 +430,9 @@ def test_where_nothing_fits_no_cure_is_offered_that_leaves_nothing_to_load() -> 
     with pytest.raises(RecordMismatchError) as all_misfit:
         wider.load_record(data)
     assert "DeleteField" not in all_misfit.value.cure
-    assert "load none, and it starts from scratch" in all_misfit.value.cure
+    assert "to start from scratch, do not load this file" in all_misfit.value.cure
     rules = [DeleteField("weight"), DeleteField("bias")]
-    with pytest.raises(RecordMismatchError, match="nothing of 2 stored states is left"):
+    with pytest.raises(RecordMismatchError, match="the file has 2 stored states"):
         wider.load_record(data, rename=rules)
     for strict in (True, False):
         with pytest.raises(RecordMismatchError, match="none of the 2") as unmatched:
@@ -572,7 +572,7 @@ def test_a_state_of_fewer_digits_than_here_is_told(
     optim.step()
     after = nn.Linear(2, 1).to(torch.bfloat16 if options else torch.float32)
     told = (
-        f"stored with exp_avg in {str(before)[6:]} \\(here it would start in float32\\)"
+        f"stored with exp_avg in {str(before)[6:]} \\(a new state would be float32\\)"
     )
 
     resumed = AdamW().bind(after, lr=0.1, **options)

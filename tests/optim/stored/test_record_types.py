@@ -52,5 +52,7 @@ def test_the_state_of_another_optimizer_names_the_one_to_go_on_with() -> None:
     net(torch.ones(1, 2)).sum().backward()
     optim.step()
 
-    with pytest.raises(RecordMismatchError, match=r"Continue with .*AdamW, or load"):
+    with pytest.raises(
+        RecordMismatchError, match=r"Continue with .*AdamW, or do not load"
+    ):
         SGD().bind(net, lr=0.1).load_record(optim.into_record())

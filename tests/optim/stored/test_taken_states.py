@@ -273,7 +273,7 @@ def test_parts_of_several_optimizers_begin_anew() -> None:
     optimizer = AdamW().bind(net, lr=0.1)
     report = optimizer.load_record(old_optimizer.save_record())
 
-    assert report.changed[0].endswith("k has that of SGD, but AdamW steps it")
+    assert report.changed[0].endswith("k has the state of SGD, but AdamW steps it")
 
 
 class Counted(burnish.Record):

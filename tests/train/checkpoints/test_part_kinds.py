@@ -88,7 +88,7 @@ def test_a_state_of_torch_that_does_not_fit_our_optimizer_is_told_with_its_file(
         Checkpoints(tmp_path).restore(optim=Lion().bind(model, lr=0.1))
 
     assert caught.value.file == str(checkpoint.file("optim"))
-    assert "load no state: then it starts from scratch" in caught.value.cure
+    assert "do not load this file, to start from scratch" in caught.value.cure
 
 
 SCHEDULERS: list[Any] = [

@@ -249,5 +249,7 @@ def test_a_group_that_turns_to_the_loop_and_fails_says_what_was_moved_before(
         optim.step()
 
     note = caught.value.__notes__[-1]
-    assert "for parts.1; 2 parameters had moved before: parts.0, parts.2" in note
+    assert (
+        "for parts.1; 2 parameters had been stepped before it: parts.0, parts.2" in note
+    )
     assert [optim.state[p]["t"] for p in net.parts] == [2, 1, 2]
