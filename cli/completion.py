@@ -8,7 +8,7 @@ from importlib import import_module
 from .main import COMMANDS
 from .words import parser
 
-ABOUT = "print the script with which a shell completes commands, options and files"
+ABOUT = "print the shell completion script for commands, options and files"
 
 _EXAMPLES = """
 eval "$(burnish completion bash)"      # in ~/.bashrc

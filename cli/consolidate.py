@@ -11,7 +11,7 @@ from .json_output import print_json
 from .terminal import saving_bar
 from .words import add_json, parser
 
-ABOUT = "make one file of a record that lies in a folder of parts"
+ABOUT = "merge a record in a folder of parts into one file"
 
 _EXAMPLES = """
 burnish consolidate net/ net.mpk
@@ -27,10 +27,12 @@ def main(argv: Sequence[str]) -> int:
 
 def _parser() -> ArgumentParser:
     words = parser("consolidate", ABOUT, _EXAMPLES)
-    about = "a folder with index.mpk and the parts that processes saved"
+    about = "the folder, with index.mpk and the parts that processes saved"
     words.add_argument("folder", help=about)
-    words.add_argument("out", help="a file, whose suffix is its format")
-    words.add_argument("--force", action="store_true", help="replace what is there")
+    words.add_argument("out", help="the file to write; its suffix sets the format")
+    words.add_argument(
+        "--force", action="store_true", help="overwrite an existing file"
+    )
     add_json(words)
     return words
 

@@ -20,7 +20,7 @@ from .target import find_target
 from .terminal import saving_bar
 from .words import add_json, parser
 
-ABOUT = "write records in another format, precision, or with other names"
+ABOUT = "convert records to another format, other precisions or other names"
 
 _EXAMPLES = """
 burnish convert model.pt model.safetensors --precision half
@@ -40,24 +40,24 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> ArgumentParser:
     words = parser("convert", ABOUT, _EXAMPLES)
     words.add_argument("sources", nargs="+", metavar="source", help="files or folders")
-    about = "a file, whose suffix is its format; for several sources a folder"
+    about = "a file, whose suffix sets the format; for several sources, a folder"
     words.add_argument("target", help=about)
-    about = "full, half, bfloat16 or double, of parameters"
+    about = "the precision of parameters: full, half, bfloat16 or double"
     words.add_argument("--precision", help=about)
-    for name, about in (("only", "alone are written"), ("exclude", "are left out")):
-        text = f"patterns of tensors that {about}"
+    for name, about in (("only", "write only"), ("exclude", "leave out")):
+        text = f"{about} tensors that match PATTERN"
         words.add_argument(f"--{name}", action="append", metavar="PATTERN", help=text)
-    about = "a path, or what paths begin with, and its new name"
+    about = "rename a path, or the beginning of paths"
     words.add_argument("--rename", action="append", metavar="OLD=NEW", help=about)
     about = "apply the rules of a class: file.py:Name or module:Name"
     words.add_argument("--upgrade", metavar="CLASS", help=about)
-    about = "a folder of safetensors of at most SIZE each, as in 5GB"
+    about = "write a folder of .safetensors files of at most SIZE each, as in 5GB"
     words.add_argument("--shards", metavar="SIZE", help=about)
-    about = "the format of files that go into a folder (.mpk)"
+    about = "the format of the files in a target folder (default: .mpk)"
     words.add_argument("--suffix", help=about)
-    about = "of torch files, only the state dict, not what is beside it"
+    about = "convert only the state dict of a torch file, nothing beside it"
     words.add_argument("--weights-only", action="store_true", help=about)
-    words.add_argument("--force", action="store_true", help="replace what is there")
+    words.add_argument("--force", action="store_true", help="overwrite existing files")
     add_json(words)
     return words
 
@@ -108,9 +108,9 @@ def _words_of_options() -> Generator[None]:
             error.path,
             error.value,
             error.dtype,
-            "--precision bfloat16 has the range of float32; without --precision every "
-            "tensor stays as it is. In Python, burnish.records.Precision sets it for "
-            "each tensor (keep=, overflow=)",
+            "--precision bfloat16 has the range of float32; without --precision "
+            "every tensor keeps its dtype. In Python, burnish.records.Precision "
+            "sets it for each tensor (keep=, overflow=)",
         ) from error
 
 
@@ -119,7 +119,7 @@ def _check_words(options: Namespace) -> None:
     from ..records.precision import NAMED, precision_hint
 
     if "" in (*options.sources, options.target):
-        raise ValueError("the name of a file is empty")
+        raise ValueError("a file name is empty")
     if options.precision not in (None, *NAMED):
         raise ValueError(
             f"--precision={options.precision} is not a precision; expected one of "
@@ -192,7 +192,7 @@ def _pairs(options: Namespace) -> list[tuple[str, str]]:
             raise ValueError(f"--suffix is for a folder, but {target} names a file")
         return [(sources[0], target)]
     if os.path.isfile(target):
-        raise ValueError(f"{target} is a file, but several sources go into a folder")
+        raise ValueError(f"{target} is a file, but several sources need a folder")
     suffix = ".mpk" if options.suffix is None else options.suffix
     pairs = [(s, os.path.join(target, _stem(s) + suffix)) for s in sources]
     names = [name for _, name in pairs]

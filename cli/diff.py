@@ -34,11 +34,13 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> ArgumentParser:
     words = parser("diff", ABOUT, _EXAMPLES)
     words.add_argument("a", help="a file of any format, a folder, or a URL")
-    words.add_argument("b", help="another one")
+    words.add_argument("b", help="the file, folder or URL to compare with")
     about = "ignore differences of at most ATOL + RTOL * abs(b)"
     words.add_argument("--rtol", type=float, help=about)
     words.add_argument("--atol", type=float, help="see --rtol")
-    words.add_argument("--all", action="store_true", help="every tensor that differs")
+    words.add_argument(
+        "--all", action="store_true", help="list every tensor that differs"
+    )
     add_html(words)
     add_json(words)
     return words

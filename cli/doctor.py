@@ -13,7 +13,7 @@ from .json_output import print_json
 from .terminal import console, print_line
 from .words import add_json, parser
 
-ABOUT = "print versions, optional parts, engines and the compiler, and test itself"
+ABOUT = "print versions, optional packages, engines, the compiler, and run a self-test"
 
 _EXAMPLES = """
 burnish doctor

@@ -73,7 +73,7 @@ def lines_of_part(view: PartView) -> Iterator[str]:
         yield f"  group {i}: {call}, {size}, {group.engine}"
     if reading.beside:
         names = printable(first_names(reading.beside, 6))
-        yield f"  beside the state dict, and not read: {names}"
+        yield f"  next to the state dict, not read: {names}"
     for name, group, n_params in groups_beside(view.record):
         call = f"{printable(group.kind)}({pairs_text(group.hyperparameters)})"
         size = quantity(n_params, "parameter")

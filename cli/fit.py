@@ -17,7 +17,7 @@ from .termination import Terminated
 if TYPE_CHECKING:
     from lightning.pytorch import Trainer
 
-ABOUT = "train the model that a file describes; the run's folder holds all results"
+ABOUT = "train the model that a config file describes; results go to the run's folder"
 
 _EXAMPLES = """
 burnish fit --config-name digits max_epochs=3 hydra.run.dir=runs/first
@@ -104,7 +104,8 @@ def _how_to_go_on(folder: Path) -> str:
     if not is_checkpoint(last_checkpoint):
         return f"{last_checkpoint.parent} has no checkpoint to resume from"
     return (
-        f"{last_checkpoint} was saved: resume_from_checkpoint={folder} resumes from it"
+        f"{last_checkpoint} was saved; to resume from it, pass "
+        f"resume_from_checkpoint={folder}"
     )
 
 

@@ -8,7 +8,7 @@ from ..config.storage.replacement import write_text
 
 def add_html(words: ArgumentParser) -> None:
     """Add the ``--html`` option to a command."""
-    about = "write a page for browsers, in one file, and print no table"
+    about = "write an HTML page, in one file, instead of printing a table"
     words.add_argument("--html", metavar="OUT", type=html_file, help=about)
 
 

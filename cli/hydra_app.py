@@ -127,9 +127,9 @@ def _run_words(
     n_jobs, status = _run_hydra(all_words, folder, name, task, after_job)
     if words.is_sweep and not n_jobs and not status:
         raise ValueError(
-            "the sweep has no run, since a word stands for no value: "
-            f"{' '.join(words.overrides)}. A range ends before its last number, and "
-            "glob(*) chooses from the files of a group"
+            "the sweep has no runs, since one of the overrides has no value: "
+            f"{' '.join(words.overrides)}. The end of a range is not part of it, "
+            "and glob(*) matches the files of a config group"
         )
     return status
 
@@ -203,8 +203,8 @@ def _is_new(folders: set[Path]) -> bool:
     if folder in folders:
         print_error_text(
             f"{folder} has an earlier run of this sweep, which is kept; this one "
-            "was skipped. Let hydra.sweep.subdir tell runs apart, as ${hydra.job.num} "
-            "does"
+            "was skipped. Set hydra.sweep.subdir to a name that differs between "
+            "runs, such as ${hydra.job.num}"
         )
         return False
     folders.add(folder)
@@ -323,9 +323,9 @@ def _warn_of_interpolations(tree: Any, path: str) -> None:
     """Warn of strings in a resolved tree that Hydra would resolve a second time."""
     if isinstance(tree, str) and "${" in tree:
         warnings.warn(
-            f"{path}: {short_repr(tree)} is written as it is to the run's "
-            r"config.yaml, where Hydra would resolve it: write \${ in a copy that "
-            "starts a run",
+            f"{path}: {short_repr(tree)} is written unchanged to the run's "
+            r"config.yaml, where Hydra would resolve it: write \${ in a copy of it "
+            "that starts a run",
             stacklevel=2,
         )
     items: Iterable[tuple[object, object]] = ()
@@ -340,8 +340,8 @@ def _text_of_word(word: str) -> str:
     key, _, value = word.partition("=")
     quoted = value.replace("\\", "\\\\").replace("'", "\\'")
     return (
-        f"Hydra cannot read {word}. Put a string with letters beyond a to z, brackets "
-        "or quotes in quotes, and those, for the shell, in others: "
+        f"Hydra cannot read {word}. Quote a string that has non-ASCII letters, "
+        "brackets or quotes, and quote the whole word for the shell: "
         f"\"{key}='{quoted}'\". The grammar of Hydra's overrides: "
         "https://hydra.cc/docs/1.2/advanced/override_grammar/basic"
     )

@@ -12,7 +12,7 @@ FOLDER_VARIABLE = "HYDRA_CONFIG_PATH"
 
 _OURS = frozenset({"config_name", "config_path", "help", "overrides"})
 _REFUSED = {
-    "shell_completion": 'to complete words, use: eval "$(burnish completion bash)"',
+    "shell_completion": 'for shell completion, use: eval "$(burnish completion bash)"',
     "experimental_rerun": (
         "it reads a pickle, which may run any code; to run the same again, use "
         "--config-path RUN --config-name config"
@@ -73,7 +73,7 @@ def hydra_parser(name: str, about: str, examples: str) -> ArgumentParser:
 
 
 _WORDS = """Keys may leave out their section: max_epochs=3, data.batch_size=64,
-optimizer.kwargs.lr=0.001. Words are Hydra's, in any order: key=value,
+optimizer.kwargs.lr=0.001. Overrides are Hydra's, in any order: key=value,
 ++key=value (changed or added), +key=value (added), ~key (deleted),
 group=choice, key=1,2,3 with --multirun. hydra.run.dir=FOLDER, and
 hydra.sweep.dir, say where results go."""
@@ -83,16 +83,16 @@ _TABLE = (
     (
         ("--config-path", "-cp"),
         "FOLDER",
-        f"the folder of the file; else {FOLDER_VARIABLE}, or the current one",
+        f"the folder of the file (default: ${FOLDER_VARIABLE}, or the current folder)",
     ),
-    (("--config-dir", "-cd"), "FOLDER", "one more folder of groups"),
+    (("--config-dir", "-cd"), "FOLDER", "another folder of config groups"),
     (("--multirun", "-m"), "", "run all combinations of values between commas"),
     (
         ("--cfg", "-c"),
         "WHAT",
         "print the configuration (job, hydra or all), do not run",
     ),
-    (("--package", "-p"), "KEY", "with --cfg: only the part at KEY"),
+    (("--package", "-p"), "KEY", "with --cfg: print only the part at KEY"),
     (("--resolve",), "", "with --cfg: resolve interpolations"),
     (("--info", "-i"), "WHAT", "print what Hydra read: defaults, searchpath, ..."),
     (("--hydra-help",), "", "print Hydra's own help"),

@@ -16,20 +16,20 @@ from ..config.process.user_traceback import print_error, print_error_text
 from .words import EXIT_CODES
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
-    "show": ("show", "look into a checkpoint: what it is, its tensors by module"),
+    "show": ("show", "inspect a checkpoint: its kind, its tensors by module"),
     "diff": ("diff", "compare two checkpoints: names, shapes, values, arguments"),
-    "convert": ("convert", "write records in another format or precision"),
-    "consolidate": ("consolidate", "make one file of a record in a folder of parts"),
-    "shard": ("shard", "cut a record into parts for several processes"),
+    "convert": ("convert", "convert records to another format or precision"),
+    "consolidate": ("consolidate", "merge a record in a folder of parts into one file"),
+    "shard": ("shard", "split a record into parts for several processes"),
     "verify": ("verify", "compare every byte with its checksum, repair from a copy"),
-    "schedule": ("schedule", "draw a schedule of a number"),
-    "doctor": ("doctor", "print versions, engines, the compiler; test itself"),
-    "completion": ("completion", "print the script for completion in a shell"),
-    "fit": ("fit", "train the model that a file describes"),
+    "schedule": ("schedule", "plot a schedule of a number"),
+    "doctor": ("doctor", "print versions, engines, the compiler; run a self-test"),
+    "completion": ("completion", "print the shell completion script"),
+    "fit": ("fit", "train the model that a config file describes"),
     "profile": ("profile", "show where the time of a training step goes"),
     "set": ("set_config", "change editable fields in the config of a run in progress"),
-    "schema": ("schema", "keep a class and its older configs or records together"),
-    "upgrade": ("upgrade", "rewrite records at the newest version of their classes"),
+    "schema": ("schema", "check that a class still reads its older configs or records"),
+    "upgrade": ("upgrade", "rewrite records in the newest version of their classes"),
 }
 """Each subcommand with its module, imported only when it runs, and its summary.
 
@@ -67,8 +67,8 @@ def _run(name: str, words: Sequence[str]) -> int:
         if _is_of_argparse(ending):
             return ending.code if isinstance(ending.code, int) else 0
         # A status of 0 would report success although nothing was checked.
-        problem = f"the program was ended by {ending!r}"
-        print_error_text(f"{problem} in a class that was passed to it")
+        problem = f"{ending!r} ended the program"
+        print_error_text(f"{problem}, raised in a class that was passed to it")
         return 2
     except Exception as error:  # a user's class may raise anything
         if hides_interrupt(error):
@@ -148,7 +148,7 @@ def _unknown(word: str) -> str:
 
     hint = did_you_mean(word, COMMANDS)
     if word in _SHOWING or (not hint and os.path.exists(word)):
-        hint = " To look into a file: burnish show FILE."
+        hint = " To inspect a file: burnish show FILE."
     return f"error: unknown command {word!r}.{hint}\n{_usage()}"
 
 

@@ -13,7 +13,7 @@ from .words import add_json, parser
 if TYPE_CHECKING:
     from ..config.schedule import Schedule
 
-ABOUT = "draw a schedule of a number, as configs hold them"
+ABOUT = "plot a schedule of a number, as written in configs"
 
 _EXAMPLES = """
 burnish schedule 'step: 0.0@0 lin 1.0@100 cos 0.1@1000'
@@ -34,7 +34,7 @@ def _parser() -> ArgumentParser:
     words.add_argument("text", help="KEY: VALUE@X lin|cos|exp|step VALUE@X ...")
     about = "print only the value at X; may be given several times"
     words.add_argument("--at", metavar="X", type=float, action="append", help=about)
-    about = "draw it into a file (.png, .svg, .pdf), with matplotlib"
+    about = "save the plot to a file (.png, .svg, .pdf), with matplotlib"
     words.add_argument("--plot", metavar="FILE", help=about)
     add_json(words)
     return words

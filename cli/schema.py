@@ -35,7 +35,7 @@ burnish schema upgrade-config train.py:Config old.ron --include-defaults
 """,
 }
 
-ABOUT = "keep a class, of configs or of modules, and its older files together"
+ABOUT = "check that a class of configs or of modules still reads its older files"
 
 
 def main(argv: Sequence[str]) -> int:

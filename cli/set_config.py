@@ -33,14 +33,14 @@ def main(argv: Sequence[str]) -> int:
         return 2
     if refusal:
         reason = printable_lines(refusal.removesuffix("."))
-        print(f"the run refused the file before this: {reason}.")
+        print(f"the run had already refused the file: {reason}.")
         print(
-            "What this does not set is unchanged, and nothing is applied until it is "
-            "set to what the run has."
+            "The run applies nothing from this file until the refused fields "
+            "have valid values, or the values that the run uses."
         )
     print(
-        f"{printable(str(file))}: requested {printable(words)}. The run applies it "
-        f"at its next step, or says in {file.name}.refused why not."
+        f"{printable(str(file))}: requested {printable(words)}. The run applies "
+        f"it at its next step, or writes to {file.name}.refused why it does not."
     )
     return 0
 

@@ -10,7 +10,7 @@ from .json_output import print_json
 from .terminal import saving_bar
 from .words import add_json, parser
 
-ABOUT = "cut a record by rows into a folder of parts, for any number of processes"
+ABOUT = "split a record by rows into a folder of parts, for any number of processes"
 
 _EXAMPLES = """
 burnish shard net.mpk net/ --parts 8
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
 def _parser() -> ArgumentParser:
     words = parser("shard", ABOUT, _EXAMPLES)
     words.add_argument("file", help="a record of any format")
-    words.add_argument("folder", help="where the parts and their index go")
+    words.add_argument("folder", help="the folder for the parts and their index")
     about = "how many parts; any number of processes can load them"
     words.add_argument("--parts", type=int, required=True, metavar="N", help=about)
     about = "write into a folder that is not empty; its record is replaced"

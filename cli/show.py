@@ -18,7 +18,7 @@ from .json_output import print_json
 from .terminal import console, print_line, progress_bar, saving_bar
 from .words import add_json, parser
 
-ABOUT = "look into a checkpoint: what it is, its tensors by module, their statistics"
+ABOUT = "inspect a checkpoint: its kind, its tensors by module, their statistics"
 
 Digests: TypeAlias = Sequence[Mapping[str, str]]
 """The digests of each record by file."""
@@ -44,12 +44,16 @@ def _parser() -> ArgumentParser:
     words.add_argument("file", help="a file of any format, a folder, or a URL")
     about = "tensors to show, as layers.0 or **.bias; of a checkpoint, PART.PATTERN"
     words.add_argument("pattern", nargs="*", default=[], help=about)
-    about = "mean, std, min, max, zeros, NaN and infinities of every tensor"
+    about = "print mean, std, min, max, zeros, NaN and infinities of every tensor"
     words.add_argument("--stats", action="store_true", help=about)
-    words.add_argument("--values", metavar="PATH", help="the values of one tensor")
-    about = "every line, without folding repeated blocks; with --values every value"
+    words.add_argument(
+        "--values", metavar="PATH", help="print the values of one tensor"
+    )
+    about = (
+        "print every line, without folding repeated blocks; with --values, every value"
+    )
     words.add_argument("--all", action="store_true", help=about)
-    about = "the SHA-256 sum of the file, which cannot be forged"
+    about = "print the SHA-256 of the file, which cannot be forged"
     words.add_argument("--digest", action="store_true", help=about)
     add_html(words)
     add_json(words)
@@ -268,8 +272,9 @@ def _hint_of_path(views: Sequence[Any], numbers: Sequence[str], path: str) -> st
     for view in views:
         if path in view.record.reading.beside:
             return (
-                " It is beside the state dict, which is all that is read from torch "
-                f"files; torch.load(file, weights_only=True)[{path!r}] has it."
+                " It is next to the state dict, and nothing else is read from "
+                f"torch files; torch.load(file, weights_only=True)[{path!r}] has "
+                "it."
             )
     names = [view.names_of(leaf.path) for view in views for leaf in view.leaves()]
     below = [called[-1] for called in names if _is_below(path, called)]

@@ -1,4 +1,4 @@
-"""``burnish upgrade``: rewrite records at the newest version of their classes."""
+"""``burnish upgrade``: rewrite records in the newest version of their classes."""
 
 import os
 from argparse import ArgumentParser
@@ -14,7 +14,7 @@ burnish upgrade -m net.py:Net old/*.mpk
 burnish upgrade -m mypackage.nets:Net old.safetensors
 """
 
-ABOUT = "rewrite records at the newest version of their classes"
+ABOUT = "rewrite records in the newest version of their classes"
 
 
 def main(argv: Sequence[str]) -> int:
@@ -47,7 +47,7 @@ def _check_no_class_among(files: Sequence[str]) -> None:
 def _parser() -> ArgumentParser:
     words = parser("upgrade", ABOUT, _EXAMPLES)
     about = (
-        "the module's class, or a function that makes one: file.py:Name, module:Name"
+        "the module's class, or a function that returns one: file.py:Name, module:Name"
     )
     words.add_argument("--module", "-m", help=about)
     words.add_argument("files", nargs="+", help="records of any format and version")

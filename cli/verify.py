@@ -33,7 +33,7 @@ burnish verify runs/x model.safetensors
 burnish verify broken.mpk --repair-from backup.mpk --out whole.mpk
 """
 
-_NO_SUMS = "it has no checksums; only what surrounds the values was checked"
+_NO_SUMS = "it has no checksums; only the structure around the values was checked"
 
 
 _ERRORS = (RecordError, OSError, ValueError, KeyError)
@@ -59,11 +59,11 @@ def _parser() -> ArgumentParser:
     words.add_argument("files", nargs="+", help="files of any format, or folders")
     about = "treat a file without checksums as a failure"
     words.add_argument("--strict", action="store_true", help=about)
-    about = "the sum that the file must have, which cannot be forged"
+    about = "the SHA-256 that the file must have, which cannot be forged"
     words.add_argument("--sha256", metavar="HEX", type=_sha256, help=about)
-    about = "a second copy, from which the damaged entries are taken"
+    about = "an intact copy to take the damaged entries from"
     words.add_argument("--repair-from", metavar="OTHER", help=about)
-    words.add_argument("--out", metavar="NEW", help="where the repaired file goes")
+    words.add_argument("--out", metavar="NEW", help="where to write the repaired file")
     add_json(words)
     return words
 

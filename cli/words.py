@@ -6,8 +6,8 @@ from typing import Any, NoReturn
 from ..config.printable import printable
 
 EXIT_CODES = (
-    "exit codes: 0 fine, 1 the answer is no (differs, damaged, incompatible), 2 could\n"
-    "not be answered (wrong use, a missing or foreign file), 130 ended by Ctrl-C"
+    "exit codes: 0 fine, 1 the answer is no (differs, damaged, incompatible), 2 error\n"
+    "(wrong usage, a missing or unknown file), 130 ended by Ctrl-C"
 )
 
 
@@ -36,5 +36,5 @@ class _Parser(ArgumentParser):
 def add_json(words: ArgumentParser) -> None:
     """Add the ``--json`` option to a command."""
     words.add_argument(
-        "--json", action="store_true", help="one JSON document, for programs"
+        "--json", action="store_true", help="print one JSON document, for programs"
     )

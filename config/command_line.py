@@ -173,7 +173,7 @@ def _parser(kind: ProgramKind[T], function: Callable[..., object]) -> "ArgumentP
         )
     add = parser.add_argument
     add("overrides", nargs="*", metavar="path=value", help="set a field, as in a.b=1")
-    about = "show this help, or the fields with names like NAME"
+    about = "show this help, or the fields whose names are similar to NAME"
     add("-h", "--help", nargs="?", const="", metavar="NAME", help=about)
     return parser
 

@@ -281,8 +281,9 @@ def _warn_of_interpolations(tree: object, file: str, path: str) -> None:
         seen_ids.add(id(item))
         if isinstance(item, str) and _INTERPOLATION.search(item):
             warn_user(
-                f"{file}: {path}: {short_repr(item)} is read as it is. Where an "
-                "interpolation is meant, pass OmegaConf.load(file) instead of the file."
+                f"{file}: {path}: {short_repr(item)} is not resolved. If an "
+                "interpolation is meant, pass OmegaConf.load(file) instead of "
+                "the file."
             )
             return
         pairs: Iterable[tuple[object, object]] = ()

@@ -57,7 +57,7 @@ def _refusal(value: object) -> str:
     """Explain why ``value`` is not a pattern, and what may be meant."""
     if _is_module(value):
         kind = type(value).__name__
-        return f"a module ({kind}) is no pattern: name it by its path, as in 'head.**'"
+        return f"a module ({kind}) is not a pattern; pass its path, as in 'head.**'"
     hint = "; '**' matches everything" if value is True else ""
     if isinstance(value, Iterator):
         hint = "; an iterator can be read only once: pass a list"

@@ -272,12 +272,16 @@ def _change(
 
 def _unmarked(path: str, before: tuple[object, object], cls: Any) -> Problem:
     marked = editable_paths(cls)
-    allowed = f"Editable: {first_names(marked, 8)}" if marked else "None is"
+    allowed = (
+        f"Editable fields: {first_names(marked, 8)}"
+        if marked
+        else "No field is editable"
+    )
     return Problem(
         path,
         "cannot be edited during a run, since the field is not marked with "
-        f"editable=True. {allowed}. The run has {_short(_text(*before))}: put that "
-        "back, and start another run for a new value",
+        f"editable=True. {allowed}. The run uses {_short(_text(*before))}: write "
+        "that value back, and start another run to use a new one",
     )
 
 

@@ -111,8 +111,9 @@ class LiveConfig(Generic[C]):
         self._ahead = edits_ahead([*edits, begun], past)
         if self._ahead and not past:
             LOG.warning(
-                "%s: this run starts from scratch, and repeats the edits of the run "
-                "before it: %s. To start without them, stop it, and remove %s and %s",
+                "%s: this run starts from scratch, and repeats the edits of the "
+                "run before it: %s. To start without them, stop this run, and "
+                "remove %s and %s",
                 folder,
                 "; ".join(map(str, self._ahead)),
                 HISTORY,

@@ -73,12 +73,16 @@ def _config_in(folder: Path) -> Path:
         return file
     if folder.exists() and not folder.is_dir():
         parent = folder.absolute().parent
-        message = f"a file; expected the folder of a run in progress, as in {parent}"
+        message = (
+            f"this is a file; expected the folder of a run in progress, as in {parent}"
+        )
     elif not folder.is_dir():
-        message = "there is no such folder; expected that of a run in progress"
+        message = "there is no such folder; expected the folder of a run in progress"
     elif file is not None:
         # Its values may be edited, but a run in progress does not look at them.
-        message = f"a checkpoint of a run; the run's own folder is {folder.parent}"
+        message = (
+            f"this is a checkpoint; expected the folder of the run, {folder.parent}"
+        )
     else:
         message = (
             "there is no config at its top; expected the folder of a run whose config "

@@ -100,7 +100,7 @@ def renamed_path(rule: RewriteRule, path: str) -> str | None:
     """Return the new name of ``path`` by ``rule``; ConfigError for an invalid path."""
     new_path: Any = rule.rename(path)
     if new_path is not None and (not isinstance(new_path, str) or not new_path):
-        message = f"{rule}: {path} would be named {new_path!r:.60}, not a path"
+        message = f"{rule}: {path} would be named {new_path!r:.60}, not a valid path"
         raise ConfigError("", [Problem("", message)])
     return new_path
 

@@ -184,7 +184,7 @@ def _read_points(
             )
         elif pending or not points:
             raise _schedule_error(
-                text, f"{short_repr(word)} must stand between two points"
+                text, f"{short_repr(word)} must be between two points"
             )
         else:
             join, pending = word, True

@@ -388,7 +388,7 @@ class ExtraForbidden(Change):
 
     def diagnostic(self) -> str:
         """State what happens to files with such fields."""
-        return "unknown fields were allowed and are refused now"
+        return "unknown fields were allowed and are now refused"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,14 +19,14 @@ from .terminal import paint
 from .upgrade import upgrade_schema
 
 NOT_JUDGED = (
-    "by names, types and defaults: bounds, patterns, lengths and validators of values "
-    "are not judged"
+    "by names, types and defaults: bounds, patterns, lengths and validators "
+    "of values are not checked"
 )
 """The limits of a verdict for a class that has bounds or validators."""
 
 OWN_DATA = (
-    "the schema cannot tell whether {name} still reads all that it once wrote; only "
-    "defaults were tried"
+    "the schema cannot tell whether {name} still reads everything that it "
+    "has written; only defaults were tested"
 )
 """The limits of a verdict for fields of user-defined types."""
 

@@ -132,7 +132,7 @@ def refuse_home_sign(path: str) -> None:
     if is_sign and not os.path.lexists(f"{folder}~"):
         raise FileNotFoundError(
             errno.ENOENT,
-            "only a shell takes ~ for the home folder; write os.path.expanduser(path)",
+            "Python does not expand ~ to the home folder; use os.path.expanduser(path)",
             path,
         )
 
@@ -140,7 +140,7 @@ def refuse_home_sign(path: str) -> None:
 def _obstacle(path: str) -> str:
     """Describe what exists where a folder should be."""
     if os.path.islink(path) and not os.path.exists(path):
-        return f"a link to {os.readlink(path)}, which is missing; make that folder"
+        return f"a link to {os.readlink(path)}, which is missing; create that folder"
     return "something other than a folder is in the way; name another folder"
 
 
@@ -169,11 +169,11 @@ def explain_os_error(error: OSError, path: str) -> OSError:
     """Return ``error`` with a message that says what to do about ``path``."""
     folder = os.path.dirname(path) or "."
     stays = "what was saved there before is unchanged"
-    is_missing = f"the folder {folder} does not exist; make it first"
+    is_missing = f"the folder {folder} does not exist; create it first"
     if path.startswith("~"):
         is_missing = (
-            f"the folder {folder} does not exist, and only a shell takes ~ for the "
-            "home folder; write os.path.expanduser(file)"
+            f"the folder {folder} does not exist. Python does not expand ~ to "
+            "the home folder; use os.path.expanduser(file)"
         )
     words = {
         errno.ENOENT: is_missing,
@@ -184,7 +184,8 @@ def explain_os_error(error: OSError, path: str) -> OSError:
         errno.EISDIR: "a folder is in the way; remove it or write elsewhere",
         errno.ENOSPC: f"the disk is full; {stays}",
         errno.EDQUOT: f"the disk quota is used up; {stays}",
-        errno.EFBIG: f"the file grows beyond what is allowed; {stays}",
+        errno.EFBIG: "the file would be larger than the system allows (see ulimit -f); "
+        f"{stays}",
         errno.EIO: "the disk reports an error: the file is the old one or the new",
         errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
         errno.ELOOP: "it is a link that leads back to itself; remove it",
@@ -270,7 +271,7 @@ def _place(file: str) -> tuple[Descriptor, str]:
         try:
             parent = open_folder(folder, dir_fd=parent.fd)
         except FileNotFoundError as error:
-            words = f"{file} is a link to it, and its folder does not exist; make it"
+            words = f"{file} is a link to it, and its folder does not exist; create it"
             raise FileNotFoundError(errno.ENOENT, words, target) from error
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), file)
 

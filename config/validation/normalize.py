@@ -464,12 +464,12 @@ def _with_old(
 
 _OF_HYDRA: dict[object, str] = {
     "defaults": (
-        " Only Hydra reads it: compose the file with Hydra, and pass the config that "
-        "it returns in the place of the file."
+        " Only Hydra reads this key: compose the file with Hydra, and pass the "
+        "config that it returns instead of the file."
     ),
     "_target_": (
-        " A file imports nothing: a field that takes several classes, as in "
-        "'optimizer: Adam | Lion', is told which by name."
+        " A file cannot import a class: where a field takes several classes, as "
+        "in 'optimizer: Adam | Lion', the file says which one by its name."
     ),
 }
 """Remedies for keys that have a meaning in files of Hydra."""

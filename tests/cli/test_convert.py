@@ -196,7 +196,7 @@ def test_a_record_of_no_tensors_makes_no_shards(
         (["out.safetensors", "--shards", "1GB"], "this is the name of a file"),
         (["out.xyz"], ".safetensors.\n"),
         (["out.mpk", "--precision", "quarter"], "bfloat16"),
-        ([""], "the name of a file is empty"),
+        ([""], "a file name is empty"),
         (["net.mpk/x/"], "net.mpk is not a folder; name another one"),
         (["net.mpk/x", "--shards", "1GB"], "net.mpk is not a folder; name another"),
         (["out.mpk", "--only", "**", "--exclude", "**"], "leaves none of 6 entries"),

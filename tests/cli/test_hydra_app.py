@@ -65,7 +65,7 @@ def test_a_run_of_a_sweep_does_not_take_the_folder_of_another(
 def test_a_text_that_would_be_resolved_in_the_config_of_a_run_is_warned_of(
     failing: list[str],
 ) -> None:
-    with pytest.warns(UserWarning, match=r"mine\.text: '\$\{x\}' is written as it is"):
+    with pytest.warns(UserWarning, match=r"mine\.text: '\$\{x\}' is written unchanged"):
         main(["fit", *failing, r"+mine.text='\${x}'"])
 
 
@@ -74,7 +74,7 @@ def test_a_sweep_of_no_run_is_no_success(
     values: str, failing: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["fit", "-m", *failing, f"max_epochs={values}"]) == 2
-    assert f"max_epochs={values}. A range ends" in capsys.readouterr().err
+    assert f"max_epochs={values}. The end of a range" in capsys.readouterr().err
 
 
 def test_numbers_are_looked_at_in_each_file_of_a_defaults_list(

@@ -34,7 +34,7 @@ def test_a_file_in_the_place_of_a_command_is_told_how_to_look_into_it(
     word: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([word]) == 2
-    assert "To look into a file: burnish show FILE." in capsys.readouterr().err
+    assert "To inspect a file: burnish show FILE." in capsys.readouterr().err
 
 
 def test_show_without_a_file_asks_for_the_file_alone(

@@ -72,7 +72,7 @@ def test_a_text_that_is_no_schedule_is_quoted(
         (["--at", "nan"], "got nan"),
         (["--plot", "a.mpk"], "must end in .png, .svg or .pdf"),
         (["--plot", "none"], "must end in .png, .svg or .pdf"),
-        (["--plot", "none/a.png"], "make it first"),
+        (["--plot", "none/a.png"], "create it first"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(

@@ -44,8 +44,8 @@ def test_a_refusal_that_still_stands_is_told(
     assert main(["set", str(tmp_path), "optim.name=lion"]) == 0
 
     out = capsys.readouterr().out
-    assert "refused the file before this: lr: a rate of -1." in out
-    assert "is unchanged, and nothing is applied until" in out
+    assert "already refused the file: lr: a rate of -1." in out
+    assert "The run applies nothing from this file until" in out
 
 
 @pytest.mark.parametrize(

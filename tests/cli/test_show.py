@@ -320,7 +320,7 @@ def test_the_version_of_the_format_and_what_stands_beside_are_told(
     torch.save({"state_dict": Net().state_dict(), "epoch": 3}, "net.pt")
 
     assert "format mpk version 1, record of Net" in shown(capsys, "net.mpk")
-    assert "beside the state dict, and not read: epoch" in shown(capsys, "net.pt")
+    assert "next to the state dict, not read: epoch" in shown(capsys, "net.pt")
     part = as_json(capsys, "net.pt")["parts"][0]
     assert (part["format_version"], part["beside"]) == (None, ["epoch"])
 
@@ -462,7 +462,7 @@ def test_values_beside_a_state_dict_are_told_with_the_way_to_them(
     torch.save({"state_dict": Net().state_dict(), "epoch": 3}, "last.pt")
 
     assert main(["show", "last.pt", "--values", "epoch"]) == 2
-    assert "beside the state dict" in capsys.readouterr().err
+    assert "next to the state dict" in capsys.readouterr().err
 
 
 def test_a_page_of_one_tensor_s_values_is_wrong_use() -> None:

@@ -91,7 +91,7 @@ def test_a_locale_of_few_characters_and_a_narrow_terminal_do(folder: Path) -> No
     ("target", "words"),
     [
         ("ends.py:C", "it ends the program"),
-        ("ends_later.py:C", "ended by SystemExit(0)"),
+        ("ends_later.py:C", "SystemExit(0) ended the program"),
         ("stops.py:C", "GeneratorExit"),
     ],
 )

@@ -401,7 +401,8 @@ def test_a_dollar_that_is_no_interpolation_is_read_in_silence(
 
 
 @pytest.mark.parametrize(
-    ("key", "cure"), [("defaults", "compose the file"), ("_target_", "imports nothing")]
+    ("key", "cure"),
+    [("defaults", "compose the file"), ("_target_", "cannot import a class")],
 )
 def test_a_key_of_hydra_is_told_what_to_do_instead(key: str, cure: str) -> None:
     with pytest.raises(ConfigError, match=f"{key}: unknown field for Config.*{cure}"):

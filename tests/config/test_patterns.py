@@ -67,7 +67,9 @@ def test_wildcards_are_bound_and_filled() -> None:
 
 
 def test_a_module_is_no_predicate_though_it_can_be_called() -> None:
-    with pytest.raises(TypeError, match=r"a module \(Linear\) is no pattern: name it"):
+    with pytest.raises(
+        TypeError, match=r"a module \(Linear\) is not a pattern; pass its path"
+    ):
         as_patterns(nn.Linear(1, 1))
 
 

@@ -177,7 +177,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
     "cannot be stored. Store tensor.to_dense()": lambda: burnish.save_record(
         {"a": torch.eye(2).to_sparse()}
     ),
-    "does not exist; make it first": lambda: Net().save_record("none/net.mpk"),
+    "does not exist; create it first": lambda: Net().save_record("none/net.mpk"),
     "fused=True falls back to the default engine": step_without_a_compiler,
     "before it is bound to a module": lambda: getattr(AdamW(), "zero_grad"),  # noqa: B009  # a type checker knows
     "lr was": restore_another_schedule,

@@ -89,10 +89,10 @@ def test_what_is_not_marked_is_refused_with_every_path() -> None:
         changes_between(config(), after)
 
     assert [p.path for p in caught.value.problems] == ["optim.momentum", "steps"]
-    assert "Editable: optim.lr, heads.*.lr, stages" in str(caught.value)
+    assert "Editable fields: optim.lr, heads.*.lr, stages" in str(caught.value)
     assert "editable=True" in str(caught.value)
     assert "steps: cannot be edited" in str(caught.value)
-    assert "The run has 10: put that back" in str(caught.value)
+    assert "The run uses 10: write that value back" in str(caught.value)
 
 
 def test_another_class_in_an_unmarked_field_is_refused() -> None:

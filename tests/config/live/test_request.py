@@ -135,7 +135,9 @@ def test_a_folder_without_a_config_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no config at its top"):
         request_edit(tmp_path, ["lr=1"], "a test")
     (tmp_path / "config.txt").touch()
-    with pytest.raises(ConfigError, match=r"config\.txt: a file; expected the folder"):
+    with pytest.raises(
+        ConfigError, match=r"config\.txt: this is a file; expected the folder"
+    ):
         request_edit(tmp_path / "config.txt", ["lr=1"], "a test")
     with pytest.raises(ConfigError, match="gone: there is no such folder"):
         request_edit(tmp_path / "gone", ["lr=1"], "a test")
@@ -148,7 +150,7 @@ def test_a_checkpoint_of_a_run_is_none(run: Path) -> None:
     (checkpoint / "state.ron").write_text("(step: 1)")
 
     with pytest.raises(
-        ConfigError, match="a checkpoint of a run; the run's own folder"
+        ConfigError, match="this is a checkpoint; expected the folder of the run"
     ):
         request_edit(checkpoint, ["lr=0.5"], "a test")
 

@@ -55,7 +55,7 @@ def test_a_rule_that_gives_no_path_is_refused() -> None:
         def rename(self, path: str) -> str:
             return ""
 
-    with pytest.raises(ConfigError, match="a would be named '', not a path"):
+    with pytest.raises(ConfigError, match="a would be named '', not a valid path"):
         Nameless().apply_to_entries({"a": 1}, derive)
 
 

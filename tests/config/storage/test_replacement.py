@@ -411,7 +411,7 @@ def test_a_home_folder_that_nobody_has_expanded_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
 
-    with pytest.raises(FileNotFoundError, match=r"write os\.path\.expanduser"):
+    with pytest.raises(FileNotFoundError, match=r"use os\.path\.expanduser"):
         dump({"a": 1}, "~/config.json")
 
 
