@@ -327,9 +327,10 @@ def _decorate(
         )
     if isinstance(vars(cls).get("upgrade_rules"), Mapping):
         raise TypeError(
-            f"{cls.__qualname__}.upgrade_rules is an attribute, which nothing reads. "
-            "Rules go into the class statement, or to the decorator: "
-            f"class {cls.__qualname__}(burnish.Module, version=1, upgrade_rules=...)"
+            f"{cls.__qualname__}.upgrade_rules is an attribute, which is "
+            "ignored. Pass the rules in the class statement, or to the "
+            f"decorator: class {cls.__qualname__}(burnish.Module, version=1, "
+            "upgrade_rules=...)"
         )
     matchers(skip)  # an invalid pattern is refused here, not at the first save
     _add_members(cls)

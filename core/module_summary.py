@@ -39,8 +39,9 @@ def num_params(module: nn.Module, only: Patterns | None = None) -> int:
         shape = _shape_of(param.tensor)
         if shape is None:
             raise ValueError(
-                f"{param.path} has no shape yet, so it cannot be counted: call the "
-                "module once, net(example), or fill it, load_record(net, file)"
+                f"{param.path} has no shape yet, so it cannot be counted: call "
+                "the module once, net(example), or load it, load_record(net, "
+                "file)"
             )
         if first_paths.owner(param.tensor) is None:
             first_paths.add(param.tensor, param.path)
@@ -85,7 +86,7 @@ class TensorRow:
         if self.shared_with is not None:
             return f"is {self.shared_with}"
         if self.shape is None:
-            return "uninitialized: its shape comes with the first input"
+            return "uninitialized: its shape depends on the first input"
         if self.kind == "transient":
             return "buffer, not in state dicts"
         if self.kind == "buffer":

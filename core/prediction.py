@@ -120,7 +120,8 @@ def _check_rows(batches: Sequence[Tensor], sizes: Sequence[int], where: str) -> 
     for batch, size in zip(batches, sizes, strict=True):
         if batch.ndim == 0:
             raise ValueError(
-                f"{where} is a single number for the whole batch: it has no rows"
+                f"{where} is a single number for the whole batch; expected one "
+                "row for each sample"
             )
         if len(batch) != size:
             raise ValueError(

@@ -176,10 +176,11 @@ class Blueprint(Selection, Unbuilt, Generic[M]):
         """
         name = self._session.draft.tree.original_cls.__qualname__
         raise TypeError(
-            f"this {name} is a blueprint that was not built: build() or create() "
-            "returns the module. Only blueprints may call a constructor whose "
-            "children are blueprints: Blueprint(Net, ...).build() builds them in "
-            "place, a call of Net(...) does not."
+            f"this {name} is a blueprint that has not been built: build() or "
+            "create() returns the module. If its parent takes blueprints as "
+            "arguments, the parent must be a blueprint too: Blueprint(Net, "
+            "...).build() also builds the parts, while calling Net(...) does "
+            "not."
         )
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:

@@ -129,10 +129,10 @@ def _check_not_emptied(node: ConstructionNode, class_edit: SetArguments) -> None
     of_part, of_others = _ITEMS.get(call.cls, _ITEMS[nn.Sequential])
     raise SettingError(
         node.path,
-        f"this {name} would become {with_article(list_name)} without items. To put the "
-        f"{name} in it, wrap({node.path!r}, lambda part: Blueprint(nn.{list_name}, "
-        f"{of_part})); to put others there, Blueprint(nn.{list_name}, {of_others}); to "
-        "leave it out, nn.Identity.",
+        f"this {name} would become {with_article(list_name)} without items. To "
+        f"put the {name} into it, wrap({node.path!r}, lambda part: "
+        f"Blueprint(nn.{list_name}, {of_part})); to put other parts there, "
+        f"Blueprint(nn.{list_name}, {of_others}); to remove it, nn.Identity.",
     )
 
 

@@ -287,7 +287,7 @@ class Selection:
             raise AttributeError(
                 f"{self._title()}: {name!r} cannot be set by assignment. "
                 f"configure({name}=...) sets an argument, and replace({name!r}, "
-                "Class) replaces a part by one of another class."
+                "Class) replaces a part with one of another class."
             )
         super().__setattr__(name, value)
 
@@ -504,7 +504,11 @@ def _names_of(node: ConstructionNode) -> list[str]:
 def _home_of(name: str) -> str:
     """Return what to write for an attribute that only modules have, if it is one."""
     is_of_modules = hasattr(nn.Module, name) and not name.startswith("_")
-    return " Modules have it: bp.build() returns one." if is_of_modules else ""
+    return (
+        " Modules have this attribute: bp.build() returns the module."
+        if is_of_modules
+        else ""
+    )
 
 
 def _item_key(key: SupportsIndex | str) -> int | str:

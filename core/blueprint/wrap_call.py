@@ -31,8 +31,8 @@ def wrap_parts(parts: Parts, around: Any, blueprint_of: BlueprintMaker) -> SetAr
     if definition.edits:
         raise SettingError(
             parts.paths[0],
-            "the wrapper has edits of its own: pass everything as arguments, and "
-            "configure the parts after they are wrapped.",
+            "the wrapper has been edited itself: pass everything as arguments, "
+            "and configure the parts after wrapping.",
         )
     return SetArguments(
         target=parts.target,
@@ -62,8 +62,9 @@ def _place_in(wrapper: Unbuilt, path: str) -> str:
     if not holds_place(arguments) or not names or names == [""]:
         raise SettingError(
             path,
-            "the wrapper must take the part as an argument, and keep it: lambda part: "
-            "Blueprint(nn.Sequential, part, ...). To put it deeper, wrap twice.",
+            "the wrapper must take the part as an argument, and keep it: lambda "
+            "part: Blueprint(nn.Sequential, part, ...). To nest it deeper, wrap "
+            "twice.",
         )
     return names[0]
 
@@ -72,8 +73,8 @@ def _check_wrappable(node: ConstructionNode, tree: ConstructionNode) -> None:
     if not node.path:
         raise SettingError(
             "",
-            "to wrap the whole blueprint, pass it on: Blueprint(nn.Sequential, "
-            "blueprint, ...).",
+            "to wrap the whole blueprint, pass it to another one: "
+            "Blueprint(nn.Sequential, blueprint, ...).",
         )
     # Edits of an inner blueprint use the paths that parts have in it, and it does not
     # know of wrappers that are put around them from outside.
@@ -81,8 +82,8 @@ def _check_wrappable(node: ConstructionNode, tree: ConstructionNode) -> None:
     if any(inner_node is node for maker in makers for inner_node in maker.walk()):
         raise SettingError(
             node.path,
-            "this part came as a blueprint with settings, or in one: wrap it in that "
-            "blueprint, before you pass it on.",
+            "this part is, or is inside, a blueprint with edits that was passed "
+            "as an argument: wrap the part in that blueprint before you pass it.",
         )
 
 

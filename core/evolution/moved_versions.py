@@ -162,9 +162,10 @@ class _Unclear:
 
     def message(self, place: str) -> str:
         return (
-            f"{self.rule} makes {place} of {self.origin}, whose class has versions, as "
-            f"that of {place} has: which of its rules are for these tensors is not "
-            f"known. Rename {self.origin} as a whole first, and its version goes along"
+            f"{self.rule} makes {place} of {self.origin}. Both of their classes "
+            "have versions, so it is not known which upgrade rules apply to "
+            f"these tensors. Rename {self.origin} as a whole first, so that its "
+            "version is renamed with it"
         )
 
 

@@ -206,8 +206,8 @@ def _check_is_of(record: Entries, places: Places) -> None:
         problem = (
             f"none of its tensors, {first_names(paths, 3)}, is in "
             f"{type(unwrapped(places[0][1])).__qualname__}, which has "
-            f"{first_names(sorted(names), 3)}. Pass the class that the record is of, "
-            "or give its class an upgrade rule"
+            f"{first_names(sorted(names), 3)}. Pass the class that wrote the "
+            "record, or give this class an upgrade rule"
         )
         raise RecordMismatchError(record.reading.file, [problem])
 

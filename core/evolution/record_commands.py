@@ -71,7 +71,7 @@ def run_upgrade(
             is_answer &= not isinstance(error, ForeignFileError)
             status = max(status, 1 if is_answer else 2)
         else:
-            verdict = "rewritten" if was_older else "already has the newest version"
+            verdict = "rewritten" if was_older else "already at the newest version"
             print(f"{printable(file)}: {verdict}")
     return status
 

@@ -90,9 +90,9 @@ def check_parametrized(
         if concerns(rule, tensor) and not _is_met(rule, tensor, path, prefix, steps):
             raise RecordError(
                 f"{rule}: the record has {prefix}{tensor} parametrized, as "
-                f"{prefix}{path}, which the rule does not change. Add a rule for that "
-                "name; or take the parametrization away with the class that wrote the "
-                "record, save it again, and parametrize after loading"
+                f"{prefix}{path}, which the rule does not change. Add a rule for "
+                "that name; or remove the parametrization with the class that "
+                "wrote the record, save it again, and parametrize after loading"
             )
 
 

@@ -169,6 +169,6 @@ def _encoded(path: str, value: object, entries: list[Entry]) -> Node:
     try:
         node = encoder.encode(value, path)
     except TypeError as error:
-        message = f"{error}. It is what the function of a rule returned"
+        message = f"{error}. The function of a rule returned it"
         raise RecordError(message) from error
     return renumbered(node, encoder.move_to(entries))

@@ -29,8 +29,8 @@ def check_no_argument(cls: type[nn.Module], node: Node, name: str, path: str) ->
     declared = declaration(cls, "version=..., upgrade_rules=...")
     raise HyperparameterError(
         join(path, f"{name!s:.60}"),
-        f"{cls.__qualname__} takes no such argument.{hint} It takes: {takes}. If it "
-        f"was an argument once, say in {declared} what became of it: RenameField, "
+        f"{cls.__qualname__} takes no such argument.{hint} It takes: {takes}. If "
+        f"it used to be an argument, add a rule to {declared}: RenameField or "
         "DeleteField.",
     )
 

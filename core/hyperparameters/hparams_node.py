@@ -107,8 +107,9 @@ class HparamsDict(dict[str, Any]):
 
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(
-            f"{name!r}: hyperparameters are a copy. Change the item, "
-            f"hparams[{name!r}] = ..., and build from it with from_hyperparameters."
+            f"{name!r}: hyperparameters are a copy, so attributes cannot be set. "
+            f"Set the item, hparams[{name!r}] = ..., and build a new module with "
+            "from_hyperparameters."
         )
 
     def __dir__(self) -> list[str]:

@@ -220,9 +220,10 @@ def _spec(value: object, read_value: object, path: str) -> Spec:
     name = None if _is_same_type(value, read_value) else _name_of(value)
     if name is None and not _is_same_type(value, read_value):
         raise TypeError(
-            f"{path}: {short_repr(value)} is {with_article(type(value).__qualname__)} "
-            f"and would be read back as {with_article(type(read_value).__qualname__)}. "
-            "Pass that, or set it after building"
+            f"{path}: {short_repr(value)} is "
+            f"{with_article(type(value).__qualname__)} and would be read back as "
+            f"{with_article(type(read_value).__qualname__)}. Pass a value of "
+            "that type, or set it after building"
         )
     items = _specs_of_items(value, read_value, path)
     if not items:

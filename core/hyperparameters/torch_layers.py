@@ -185,8 +185,8 @@ def _linear_cross_entropy(module: Any) -> dict[str, Any]:
 def _no_longer(module: nn.Module, difference: str) -> NotImplementedError:
     name = type(module).__qualname__
     return NotImplementedError(
-        f"this {name} was changed after it was built: {difference}. No arguments of "
-        f"{name} build it, so its hyperparameters are not known"
+        f"this {name} was changed after it was built: {difference}. No arguments "
+        f"of {name} give this module, so its hyperparameters are not known"
     )
 
 
@@ -247,8 +247,9 @@ def _stack(name: str, *names: str) -> Callable[[Any], dict[str, Any]]:
     def getter(module: Any) -> dict[str, Any]:
         if not module.layers:
             raise NotImplementedError(
-                f"{with_article(type(module).__qualname__)} without layers does not "
-                "say what layers it would have; leave it out, or keep one layer"
+                f"{with_article(type(module).__qualname__)} without layers has "
+                "no layer to take hyperparameters from; remove it, or keep one "
+                "layer"
             )
         first_layer = module.layers[0]
         for i, layer in enumerate(module.layers):

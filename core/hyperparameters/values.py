@@ -106,7 +106,7 @@ def plain_key(value: object, hint: Hint, where: str) -> str:
             f"a dict that has {kind} as a key ({cure})",
         )
     if value in MARKS:
-        problem = f"a dict with the key {value!r}, which would read as a module"
+        problem = f"a dict with the key {value!r}, which would be read back as a module"
         raise UnstoredError(where, problem)
     return str(value)
 
@@ -229,7 +229,7 @@ def _no_plain_data(value: Any, where: str) -> TypeError:
     if hasattr(value, "burnish_description"):
         problem = f"{value.burnish_description} is not plain data"
     is_function = isinstance(value, types.FunctionType)
-    cure = "Pass what it is made from"
+    cure = "Pass the values that it is made from"
     if is_function:
         cure = (
             "Define the function at the top of a module and register it with "

@@ -114,9 +114,9 @@ def _why_not_captured(cls: type[nn.Module]) -> str:
 def _unknown(cls: type[nn.Module]) -> str:
     if cls.__module__.startswith("torch.jit."):
         return (
-            f"{with_article(cls.__name__)} is compiled code, which does not know its "
-            "arguments. Ask the module that was compiled: get_hparams(net) before "
-            "torch.jit.script(net)."
+            f"{with_article(cls.__name__)} is compiled code, which does not keep "
+            "its arguments. Use the module that was compiled: get_hparams(net) "
+            "before torch.jit.script(net)."
         )
     if is_decorated(cls):
         why = _why_not_captured(cls)

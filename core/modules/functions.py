@@ -49,8 +49,8 @@ def register_function(function: object = None, *, name: str | None = None) -> An
         )
     if "<" in function.__qualname__ and name is None:
         raise TypeError(
-            f"{function.__qualname__} has a name that another program could not find; "
-            "define it at the top of a module, or pass name="
+            f"{function.__qualname__} cannot be found by its name in another "
+            "program; define it at the top of a module, or pass name="
         )
     _places.register((function.__module__, function.__qualname__), value=function)
     if name is not None:

@@ -65,7 +65,7 @@ def _cure(value: object, verb: str) -> str:
         return "A record has its own method: record.save(file)."
     if isinstance(value, Mapping):
         return _cure_of_mapping(dict(value))
-    return "Pass the module itself, not its parts or what holds it."
+    return "Pass the module itself, not its parts or an object that holds it."
 
 
 def _cure_of_mapping(values: dict[object, object]) -> str:

@@ -230,9 +230,9 @@ def _refusal(module: str, name: str, registered: object) -> str:
     renamed = f" If the class was renamed: {cure}."
     if module == "__main__":
         return message + (
-            "it was defined in a program that ran as a script. Where the class is at "
-            f"hand, call burnish.register_class({name:.60}) first; for other programs "
-            f"give it a name, @burnish.module(name=...).{renamed}"
+            "it was defined in a program that ran as a script. If this program has the "
+            f"class, call burnish.register_class({name:.60}) first; so that other "
+            f"programs can load it, name it: @burnish.module(name=...).{renamed}"
         )
     if module not in sys.modules:
         hint = did_you_mean(name[:80], {n for _, n in _places})

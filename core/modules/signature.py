@@ -46,10 +46,10 @@ def call(cls: type[nn.Module], arguments: Mapping[str, object]) -> nn.Module:
     if not _take(_receivers(cls), args, kwargs):
         name = cls.__qualname__
         raise TypeError(
-            f"__new__ of {name}, or its metaclass, takes different arguments from "
-            f"__init__. Say how to build one: burnish.register_hparams({name}, "
-            "getter, build=...); or pass a function that builds it: "
-            "burnish.from_record(factory, file)."
+            f"__new__ of {name}, or its metaclass, takes different arguments "
+            "than __init__. Register how to build one: "
+            f"burnish.register_hparams({name}, getter, build=...); or pass a "
+            "function that builds it: burnish.from_record(factory, file)."
         )
     return cls(*args, **kwargs)
 

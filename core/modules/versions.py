@@ -118,9 +118,9 @@ def _check_beginning(
     newest, first_step = version_of(parent), min(rules)
     if first_step > newest:
         raise ValueError(
-            f"{cls.__qualname__}: upgrade_rules begin at version {first_step}, but its "
-            f"parent {parent.__qualname__} is at version {newest}. Say that nothing "
-            f"changed from there on: {newest}: []"
+            f"{cls.__qualname__}: upgrade_rules begin at version {first_step}, "
+            f"but its parent {parent.__qualname__} is at version {newest}. If "
+            f"nothing changed at that version, add an empty list: {newest}: []"
         )
 
 
@@ -158,15 +158,16 @@ def _check_inherited(
             for rule in of_step:
                 if rule not in own_rules:
                     raise ValueError(
-                        f"{cls.__qualname__} {claim}, so its records would be read "
-                        f"without {rule!r:.80}, a rule of its parent "
-                        f"{parent.__qualname__} for version {step}. A class has one "
-                        "version for itself and its parents: repeat the rule in the "
-                        f"upgrade_rules of {cls.__qualname__}, at the version that "
-                        "its records had when the parent changed, and raise the "
-                        "version above that one; or begin the upgrade_rules at "
-                        f"{version_of(parent)}, the version of the parent (an empty "
-                        "list will do), if no record of the subclass is older than it"
+                        f"{cls.__qualname__} {claim}, so its records would be "
+                        f"read without {rule!r:.80}, a rule of its parent "
+                        f"{parent.__qualname__} for version {step}. A class has "
+                        "one version for itself and its parents: repeat the "
+                        f"rule in the upgrade_rules of {cls.__qualname__}, at "
+                        "the version that its records had when the parent "
+                        "changed, and raise the version above that one; or "
+                        f"begin the upgrade_rules at {version_of(parent)}, the "
+                        "version of the parent (with an empty list), if no "
+                        "record of the subclass is older than that"
                     )
 
 

@@ -172,10 +172,10 @@ def _warn_of_square_layers(record: Entries, places: Places) -> None:
     ]
     if weights and all(len(set(entry.shape)) == 1 for entry in weights):
         warn_user(
-            f"{record.reading.file}: this is a file of Burn, and its shapes do not "
-            f"show whether {weights[0].path} is as torch has it, or transposed as "
-            "Burn has it; it is read as torch's. To say which: open_record(file, "
-            "convention='burn') or convention='torch'.",
+            f"{record.reading.file}: this is a file of Burn, and its shapes do "
+            f"not show whether {weights[0].path} is stored as in torch, or "
+            "transposed as in Burn; it is read as torch's. To choose: "
+            "open_record(file, convention='burn') or convention='torch'.",
         )
 
 

@@ -254,8 +254,8 @@ def _compare_parts(
         if part is None:
             hint = did_you_mean(path, modules) if len(comparison.differing) < 20 else ""
             comparison.differing.append(
-                f"{path:.200}: stored {node.get(NAME)!s:.80}, the module has nothing "
-                f"there.{hint}"
+                f"{path:.200}: stored {node.get(NAME)!s:.80}, the module has no "
+                f"module there.{hint}"
             )
             continue
         part = unwrapped(part)

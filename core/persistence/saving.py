@@ -244,9 +244,9 @@ def _record_to_save(
 
 def _no_waiting(folder: str) -> ValueError:
     return ValueError(
-        f"{folder}: all processes write a folder together and wait for each other; "
-        "leave wait=False out, or use Checkpoints(..., wait=False), whose processes "
-        "agree in the background"
+        f"{folder}: all processes write a folder together and wait for each "
+        "other; remove wait=False, or use Checkpoints(..., wait=False), whose "
+        "processes agree in the background"
     )
 
 

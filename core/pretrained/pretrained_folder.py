@@ -56,9 +56,9 @@ def read_folder(folder: str, **reading: object) -> FolderContent:
     """
     if not os.path.isdir(folder):
         raise FileNotFoundError(
-            f"{folder} is not a folder; save_pretrained writes one, and from_record "
-            "reads a single file. Download a model of a hub first, for example with "
-            "huggingface_hub.snapshot_download"
+            f"{folder} is not a folder; save_pretrained writes one, and "
+            "from_record reads a single file. Download a model from a hub "
+            "first, for example with huggingface_hub.snapshot_download"
         )
     attempt = 0
     while True:
@@ -112,10 +112,10 @@ def _content(folder: str, **reading: Any) -> FolderContent:
     if hparams is None:
         if config is None:
             raise FileNotFoundError(
-                f"{os.path.join(folder, CONFIG)} is missing, and the weights do not "
-                "say which module they belong to. Net.from_record(file, ...) reads "
-                f"weights in one file; burnish convert {folder!r} NEW.mpk joins "
-                "several"
+                f"{os.path.join(folder, CONFIG)} is missing, and the weights do "
+                "not say which module they belong to. Net.from_record(file, "
+                f"...) reads weights in one file; burnish convert {folder!r} "
+                "NEW.mpk merges several"
             )
         return FolderContent(config, record, "__module__" in config)
     if config is None or config.get(SAVE) not in (None, digest(hparams)):

@@ -45,11 +45,12 @@ def check_rebuilds(module: nn.Module, hparams: Mapping[str, object]) -> None:
         raise HyperparameterError(
             "",
             f"{name} was changed after it was built: "
-            f"{'; '.join(sorted(problems)[:8])}{more}. Its hyperparameters do not "
-            "include that, so it could not be loaded. Make the change in __init__ "
-            "(from an argument), or save the weights alone: "
-            "burnish.save_record(module, file), later burnish.from_record(factory, "
-            "file), with a factory that makes the change too.",
+            f"{'; '.join(sorted(problems)[:8])}{more}. Its hyperparameters do "
+            "not include that change, so the folder could not be loaded. Make "
+            "the change in __init__ (controlled by an argument), or save only "
+            "the weights: burnish.save_record(module, file), later "
+            "burnish.from_record(factory, file), where the factory makes the "
+            "same change.",
         )
 
 

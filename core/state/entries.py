@@ -265,9 +265,9 @@ def _without_form(tensor: object) -> str | None:
     """Return why the values of a tensor are not available, or None if they are."""
     if not isinstance(tensor, Tensor):
         return (
-            f"found {with_article(type(tensor).__name__)} among the parameters and "
-            "buffers, expected a tensor. Register it as torch.tensor(...), or keep it "
-            "as a plain attribute."
+            f"found {with_article(type(tensor).__name__)} among the parameters "
+            "and buffers, expected a tensor. Register a tensor, "
+            "torch.tensor(...), or keep the value as a plain attribute."
         )
     if nn.parameter.is_lazy(tensor) or tensor.is_meta or tensor.is_nested:
         return unreadable(tensor)
@@ -382,8 +382,8 @@ def _encode_extra(content: ModuleContent) -> None:
         except TypeError as error:
             skip = "skip=['_extra_state']"
             raise RecordError(
-                f"{error}. get_extra_state of {type(owner).__qualname__} returns it; "
-                "return plain data there, or skip it: "
+                f"{error}. get_extra_state of {type(owner).__qualname__} returns "
+                "it; return plain data from there, or skip it: "
                 f"{declaration(type(owner), skip)}."
             ) from None
         content.tree[path] = renumbered(node, encoder.move_to(content.entries))

@@ -56,8 +56,8 @@ def _cure(places: Places) -> str:
             "stored, or save its state dict with torch.save."
         )
     return (
-        "Give the class get_extra_state and set_extra_state for it, name it in the "
-        "skip= of @burnish.module, or save its state dict: "
+        "Store it with get_extra_state and set_extra_state of the class, list "
+        "it in skip= of @burnish.module, or save the state dict: "
         "burnish.Record.from_state_dict(module.state_dict()).save(file)."
     )
 

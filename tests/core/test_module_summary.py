@@ -74,7 +74,7 @@ def test_a_summary_shows_ids_shapes_counts_and_what_is_unusual() -> None:
     assert ["running_mean", "4", "float32", "4", "buffer"] in words
     assert ["embed:", "Embedding", "40"] in words
     assert any("mask" in line and "not in state dicts" in line for line in lines)
-    assert any("out" not in line and "its shape comes with" in line for line in lines)
+    assert any("out" not in line and "its shape depends on" in line for line in lines)
     assert lines[-1].split("; ")[0].strip() == "59 parameters: 55 trainable, 4 frozen"
 
 

@@ -162,7 +162,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
     ),
     "its SHA-256 is": lambda: burnish.open_record(saved(), sha256="0" * 64),
     "is vulnerable to hostile files": open_with_an_old_torch,
-    "pass a function without any": build_by_a_class_with_arguments,
+    "pass a function without arguments": build_by_a_class_with_arguments,
     "Expected state_dict to be dict-like": give_torch_a_record,
     "PrecisionError": lambda: burnish.save_record(
         {"w": torch.tensor([1e6])}, precision="half"

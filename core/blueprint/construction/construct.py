@@ -80,7 +80,7 @@ def _sizes_of_example(
     """Return the omitted sizes, as the example determines them."""
     missing = missing_sizes_in(draft.tree)
     if missing and not args and not kwargs:
-        raise unknown_sizes_error(missing, "left out, without an example")
+        raise unknown_sizes_error(missing, "no example was passed")
     if not missing:
         return []
     return sizes_from_example(draft.tree, draft.known_classes, args, kwargs)
@@ -177,7 +177,7 @@ def _construct_once(
     _check_repeated(tree_difference(expected, run.root))
     if runs.unhooked_classes:
         names = ", ".join(cls.__qualname__ for cls in runs.unhooked_classes)
-        _check_repeated(("", f"{names} was built only the second time"))
+        _check_repeated(("", f"{names} was built only in the second run"))
     return run, runs.logs
 
 
@@ -185,9 +185,10 @@ def _check_repeated(problem: tuple[str, str] | None) -> None:
     if problem is not None:
         raise NotRepeatedError(
             problem[0],
-            f"the constructors do not repeat: {problem[1]}. A constructor must do the "
-            "same each time it gets the same arguments: it must not use random "
-            "numbers, counters or modules built earlier.",
+            f"the constructors did different things in two runs: {problem[1]}. A "
+            "constructor must do the same whenever it gets the same arguments: "
+            "it must not depend on random numbers, counters or modules built "
+            "earlier.",
         )
 
 
@@ -272,9 +273,7 @@ def sizes_from_example(
         if path not in sizes_by_path
     }
     if missing:
-        raise unknown_sizes_error(
-            missing, "left out, and the example does not reach it"
-        )
+        raise unknown_sizes_error(missing, "no example was passed that reaches it")
     return [
         SetArguments(target=path, arguments=sizes, by="the example")
         for path, sizes in sizes_by_path.items()
@@ -350,7 +349,8 @@ class _CompleteLayer:
         if first_sizes != sizes:
             raise SettingError(
                 node.path,
-                f"one layer gets inputs of different sizes: {first_sizes}, {sizes}",
+                "the same layer is called with inputs of different sizes: "
+                f"{first_sizes}, {sizes}",
             )
         args, kwargs = call_arguments(node.cls, {**node.arguments, **sizes})
         layer = node.cls(*args, **kwargs)

@@ -452,8 +452,9 @@ def _note_blueprints_around(frames: list[Frame]) -> None:
 
 
 _FROM_EARLIER_RUN = (
-    "was built by an earlier run of the constructors and is used again. Build modules "
-    "in __init__, and do not keep them in a class or a global."
+    "was built by an earlier run of the constructors and is used again. "
+    "Build modules in __init__, and do not store them in a class attribute "
+    "or a global."
 )
 
 

@@ -269,8 +269,9 @@ class Draft:
         if not target and not isinstance(target, str):
             return SettingError(
                 target_text,
-                "no module is constructed there: nothing was selected, or it has been "
-                "removed from its list. Select again. allow_empty=True permits it.",
+                "no module is constructed there: nothing was selected, or it "
+                "has been removed from its list. Select again, or pass "
+                "allow_empty=True to allow this.",
             )
         nearest_path = nearest(target_text, self.nodes_by_path)
         hint = f" Did you mean {nearest_path!r}?" if nearest_path else ""
@@ -280,9 +281,8 @@ class Draft:
         ready_hint = "" if is_repeatable(self.tree.arguments) else _READY
         return SettingError(
             target_text,
-            f"no module is constructed at this {kind}.{hint} "
-            f"At the top there are: {top_names}.{ready_hint} "
-            "allow_empty=True permits it.",
+            f"no module is constructed at this {kind}.{hint} The top-level parts "
+            f"are: {top_names}.{ready_hint} Pass allow_empty=True to allow this.",
         )
 
     def _edit_leaves(
@@ -557,7 +557,9 @@ def _check_names(tree: ConstructionNode) -> None:
                 check_name(call.cls, name, node.path)
 
 
-_READY = " A module that is passed already built stays as it is: pass a Blueprint."
+_READY = (
+    " A module that is passed already built cannot be configured: pass a Blueprint."
+)
 
 
 def missing_sizes_in(tree: ConstructionNode) -> dict[str, tuple[str, ...]]:

@@ -182,8 +182,8 @@ def _check_chance(
     if problem is not None:
         raise NotRepeatedError(
             problem[0],
-            f"the constructors depend on random numbers: {problem[1]}. Draw outside of "
-            "them, and pass what was drawn.",
+            f"the constructors depend on random numbers: {problem[1]}. Draw the "
+            "numbers outside of the constructors, and pass them as arguments.",
         )
 
 

@@ -178,8 +178,8 @@ def add_hooks(
         if getattr(root, LOGS, logs) is not logs:
             raise SettingError(
                 "",
-                f"{type(root).__qualname__} has its own {LOGS!r}: nothing can be "
-                "logged there. Rename its attribute.",
+                f"{type(root).__qualname__} has an attribute {LOGS!r} of its own, "
+                "which logging needs. Rename it.",
             )
         root.__dict__[LOGS] = logs
 

@@ -83,7 +83,7 @@ def _check_item_name(
     elif not name.isidentifier():
         problem = f"{name!r} cannot name a part: expected a Python identifier"
     if problem is not None:
-        raise SettingError(path, f"{problem}. Leave name= out, or choose another.")
+        raise SettingError(path, f"{problem}. Leave out name=, or choose another name.")
 
 
 def _index(change: ChangeItems, names: list[str], path: str) -> int:

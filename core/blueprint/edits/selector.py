@@ -98,7 +98,9 @@ def _check_positions(part: Part) -> None:
     names = [name for name in items if isinstance(name, str)]
     if all(isinstance(item, int) for item in items):
         return
-    hint = f'; several paths are one text: "{", ".join(names):.80}"' if names else ""
+    hint = (
+        f'; pass several paths as one string: "{", ".join(names):.80}"' if names else ""
+    )
     raise TypeError(
         f"a list or slice in a selector holds positions, got {part!r:.80}{hint}"
     )

@@ -118,7 +118,8 @@ def tree_difference(
     is_same_class = expected.original_cls is actual.original_cls
     if not is_same_class or expected.paths != actual.paths:
         return expected.path or actual.path, (
-            f"{_at(expected)} was built the first time, {_at(actual)} the second time"
+            f"{_at(expected)} was built in the first run, "
+            f"{_at(actual)} in the second run"
         )
     # An extra child is named only if all before it agree: the first difference is the
     # cause of those that follow.
@@ -131,7 +132,7 @@ def tree_difference(
         return None
     longer = expected if n_expected > n_actual else actual
     extra_child = longer.children[min(n_expected, n_actual)]
-    when = "only the first time" if longer is expected else "only the second time"
+    when = "only in the first run" if longer is expected else "only in the second run"
     return extra_child.path or actual.path, f"{_at(extra_child)} was built {when}"
 
 

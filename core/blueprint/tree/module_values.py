@@ -107,8 +107,8 @@ def _arguments_of(module: nn.Module) -> Mapping[str, Any]:
     if next(module.parameters(), None) is not None:
         raise TypeError(
             f"this {name} is built and has weights, which are not part of a "
-            f"blueprint. Pass the class, or Blueprint({name}, ...), and load the "
-            "weights later."
+            f"blueprint. Pass the classor Blueprint({name}, ...), and load the "
+            "weights after building."
         )
     arguments = captured_arguments(module) or known_arguments(module, type(module))
     if arguments is None:

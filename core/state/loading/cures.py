@@ -58,11 +58,11 @@ def _of_shapes(record: Entries, misfits: Sequence[str]) -> str:
             "a function that builds the module and replaces them. Or"
         )
     else:
-        build += " (the record does not hold its arguments: pass those it had), or"
+        build += " (the record does not hold its arguments: pass the same ones), or"
     return (
         f"{build} leave such entries out: open_record(file, "
-        f"exclude={_as_argument(misfits)}). "
-        "Nothing else permits a different shape, or a different kind of dtype."
+        f"exclude={_as_argument(misfits)}). No option allows a different shape, "
+        "or a different kind of dtype."
     )
 
 
@@ -70,13 +70,13 @@ def _of_place(stored_shapes: Shapes, expected_shapes: Shapes) -> str | None:
     """Return the advice if one side is a part of the other."""
     if place := _place(expected_shapes, stored_shapes):
         return (
-            f"Every name of the module is in the record below {place!r}: load it from "
-            f"that part, open_record(file)[{place!r}]."
+            f"The record has every name of the module below {place!r}: load it "
+            f"from that part, open_record(file)[{place!r}]."
         )
     if place := _place(stored_shapes, expected_shapes):
         return (
-            f"Every name of the record is in the module below {place!r}: load it into "
-            f"that part, load_record(module.{place}, file)."
+            f"The module has every name of the record below {place!r}: load it "
+            f"into that part, load_record(module.{place}, file)."
         )
     return None
 
@@ -94,23 +94,25 @@ def _of_names(
     if shared_names and missing and not unexpected:
         names = _as_argument(_patterns(missing, shared_names))
         return (
-            "The record has nothing else for them: load_record and from_record take "
-            f"allow_missing={names}, which leaves them as the module has them, and "
-            "strict=False."
+            "The record has no other values for them. To leave them as they are "
+            f"in the module, pass allow_missing={names} or strict=False to "
+            "load_record or from_record."
         )
     if shared_names and unexpected and not missing:
         names = _as_argument(_patterns(unexpected, shared_names))
         return (
-            "The module has nothing else to take them: leave them out with "
-            f"open_record(file, exclude={names}), or allow them: load_record and "
-            f"from_record take allow_unexpected={names} and strict=False."
+            "The module has no other place for them. Leave them out with "
+            f"open_record(file, exclude={names}), or pass "
+            f"allow_unexpected={names} or strict=False to load_record or "
+            "from_record."
         )
     rename = _renaming(unexpected, missing)
     rename_text = f"{{{rename[0]!r}: {rename[1]!r}}}" if rename else "{old: new}"
     return (
-        f"Rename with open_record(file, rename={rename_text}), leave entries out with "
-        "open_record(file, exclude=...), or allow what differs: load_record and "
-        "from_record take allow_missing=..., allow_unexpected=... and strict=False."
+        f"Rename with open_record(file, rename={rename_text}), leave entries out "
+        "with open_record(file, exclude=...), or allow the differences: pass "
+        "allow_missing=..., allow_unexpected=... or strict=False to load_record "
+        "or from_record."
     )
 
 
@@ -182,15 +184,15 @@ def cure_of_replaced(replaced: Sequence[str]) -> str:
     more = f"; and {len(replaced) - 4} more" if len(replaced) > 4 else ""
     return (
         "The stored module was changed after its constructor: "
-        f"{'; '.join(replaced[:4])}{more}. Change yours alike before it is filled: "
-        "load_record(module, file), or from_record(build, file) with a function that "
-        "builds and changes it."
+        f"{'; '.join(replaced[:4])}{more}. Make the same changes before loading: "
+        "load_record(module, file), or from_record(build, file) with a function "
+        "that builds and changes it."
     )
 
 
 IGNORE = (
-    "If the difference is meant: load_record, from_record and open_record take "
-    'hyperparameters="ignore".'
+    "If the difference is intended, pass to load_record, from_record or "
+    'open_record: hyperparameters="ignore".'
 )
 """Advice for hyperparameters that differ."""
 

@@ -64,9 +64,10 @@ def conversions(
         except Exception as error:
             raise_of_signal(error)
             warn_user(
-                f"{record.reading.file}: {' and '.join(names)} may convert what torch "
-                f"loads, and could not be tried on a copy ({type(error).__name__}: "
-                f"{error!s:.80}). Its code is not run. {CURE}"
+                f"{record.reading.file}: {' and '.join(names)} may convert what "
+                "torch loads, and trying it on a copy failed "
+                f"({type(error).__name__}: {error!s:.80}). Its code is not run. "
+                f"{CURE}"
             )
             continue
         for name in converted:

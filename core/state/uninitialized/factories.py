@@ -39,8 +39,8 @@ def check_callable(factory: object) -> None:
             else ""
         )
         raise TypeError(
-            f"{name} needs arguments ({error}): {by_file}pass a function without any, "
-            f"as in from_record(lambda: {name}(...), file)"
+            f"{name} needs arguments ({error}): {by_file}pass a function without "
+            f"arguments, as in from_record(lambda: {name}(...), file)"
         ) from None
 
 

@@ -81,7 +81,11 @@ class TestALayerThatWouldBecomeAnEmptyList:
         bp = Blueprint(Coder)
         with pytest.raises(SettingError) as caught:
             bp.configure("encoder.0.layer", cls)
-        told = str(caught.value).partition("in it, ")[2].partition("; to put others")[0]
+        told = (
+            str(caught.value)
+            .partition("into it, ")[2]
+            .partition("; to put other parts")[0]
+        )
 
         eval(
             f"bp.{told.replace(', ...', '')}",

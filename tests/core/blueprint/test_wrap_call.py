@@ -290,7 +290,7 @@ def test_a_part_whose_blueprint_has_settings_is_refused_with_what_to_do() -> Non
     bp = Blueprint(nn.Sequential, inner)
 
     for path in ("0", "0.act"):
-        with pytest.raises(SettingError, match=f"^{path}: .* before you pass it on"):
+        with pytest.raises(SettingError, match=f"^{path}: .* before you pass it"):
             bp.wrap(path, Residual)
 
     assert isinstance(create(bp)[0].act, nn.Tanh)
@@ -306,7 +306,7 @@ def test_a_part_whose_blueprint_has_settings_is_refused_with_what_to_do() -> Non
         (
             lambda part: then_tanh(part).configure("1", nn.GELU),
             SettingError,
-            "edits of its own",
+            "has been edited itself",
         ),
     ],
 )
@@ -324,7 +324,7 @@ def test_what_cannot_go_around_a_part_is_refused_and_changes_nothing(
 def test_nothing_and_the_whole_cannot_be_wrapped() -> None:
     with pytest.raises(SettingError, match=r"'\*\*.cnv'|\*\*.cnv"):
         Blueprint(Net).wrap("**.cnv", then_tanh)
-    with pytest.raises(SettingError, match="pass it on"):
+    with pytest.raises(SettingError, match="pass it to another one"):
         Blueprint(Net).wrap(then_tanh)
     with pytest.raises(TypeError, match="wrap what"):
         Blueprint(Net).wrap()

@@ -148,5 +148,7 @@ def test_a_part_of_which_no_version_is_known_is_refused(
     old = whole({name: Part() for name in stored.split()})
     new = whole({name: Part() for name in parts}, rule)
 
-    with pytest.raises(RecordMismatchError, match=r"makes \w+ of \w+, whose class has"):
+    with pytest.raises(
+        RecordMismatchError, match=r"makes \w+ of \w+\. Both of their classes have"
+    ):
         burnish.load_record(new, burnish.save_record(old))

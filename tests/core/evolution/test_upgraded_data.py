@@ -132,7 +132,7 @@ def test_plain_extra_state_is_mapped_by_each_rule_in_turn() -> None:
         ),
         (
             MapFieldValue("memory._extra_state", lambda n: object()),
-            r"memory\._extra_state.* what the function of a rule returned",
+            r"memory\._extra_state.* The function of a rule returned it",
         ),
     ],
     ids=["deleted", "merged", "raises", "no data"],

@@ -108,7 +108,7 @@ def test_any_json_comes_back_as_it_was(value: Any) -> None:
 
 @pytest.mark.parametrize("key", sorted(MARKS))
 def test_a_dict_that_would_read_as_a_module_is_refused(key: str) -> None:
-    with pytest.raises(TypeError, match=f"key '{key}', which would read as"):
+    with pytest.raises(TypeError, match=f"key '{key}', which would be read back as"):
         get_hparams(Holds({key: None}))
 
 

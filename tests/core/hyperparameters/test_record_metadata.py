@@ -125,7 +125,10 @@ class Open(burnish.Module, name="tests/open_arguments"):
     [
         ({1: 2}, r"a dict that has an int as a key \(annotate dict\[int, \.\.\.\]\)"),
         ({(1, 2): 3}, r"a dict that has a tuple as a key \(use strings\)"),
-        ({"__ref__": "x"}, "a dict with the key '__ref__', which would read as a"),
+        (
+            {"__ref__": "x"},
+            "a dict with the key '__ref__', which would be read back as a",
+        ),
         ("torch.float16", "the string 'torch.float16', which .* annotated with str"),
         (Level.LOW, r"Level.LOW \(annotate it with Level\)"),
         ([{"a": print}], r"a list with the function builtins.print at \.0\.a"),

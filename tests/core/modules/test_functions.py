@@ -129,7 +129,7 @@ def test_a_function_of_the_program_is_unknown_until_it_is_registered() -> None:
 
     with pytest.raises(TypeError, match=r"act: .*burnish\.register_function"):
         _ = Net(cube).hparams
-    with pytest.raises(TypeError, match="another program could not find"):
+    with pytest.raises(TypeError, match="cannot be found by its name"):
         burnish.register_function(late)
 
     burnish.register_function(late, name="tests/late")

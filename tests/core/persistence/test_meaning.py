@@ -751,7 +751,7 @@ def test_a_class_with_the_base_is_told_of_its_class_statement() -> None:
     Renamed.__qualname__ = Net.__qualname__
     with pytest.raises(
         RecordMismatchError,
-        match=r"(?s)an argument once, say in class Renamed\(burnish\.Module, version=.*"
+        match=r"(?s)used to be .*, add a rule to class Renamed\(burnish.*"
         r"say how: class Renamed\(burnish\.Module, version=1, upgrade_rules=\{0: ",
     ):
         Renamed.from_record(data)
@@ -768,7 +768,7 @@ def test_a_part_of_a_record_tells_that_it_has_no_arguments() -> None:
     ]
 
     with pytest.raises(
-        RecordMismatchError, match=r"does not hold its arguments: pass those it had"
+        RecordMismatchError, match=r"does not hold its arguments: pass the same ones"
     ):
         Net.from_record(part)
     assert Net.from_record(part, width=3).layer.in_features == 3

@@ -483,7 +483,7 @@ def test_a_recorder_of_other_files_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_waited_for(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="leave wait=False out"):
+    with pytest.raises(ValueError, match="remove wait=False"):
         burnish.save_record(trained_net(), f"{tmp_path}/net/", wait=False)
 
     assert not (tmp_path / "net").exists()

@@ -148,7 +148,7 @@ def test_a_call_of_the_constructor_by_hand_says_what_was_not_built() -> None:
     by_hand = Outer()
 
     with pytest.raises(
-        TypeError, match=r"this Block is a blueprint that was not built"
+        TypeError, match=r"this Block is a blueprint that has not been built"
     ):
         by_hand.inner.block(torch.ones(1, 4))
 

@@ -82,7 +82,7 @@ def test_a_layer_that_the_example_does_not_reach_is_named() -> None:
             result: Tensor = self.first(x)
             return result
 
-    with pytest.raises(SettingError, match=r"norm.*does not reach"):
+    with pytest.raises(SettingError, match=r"norm.*no example was passed that reaches"):
         Blueprint(Unused).build(torch.zeros(3, 7))
 
 

@@ -272,7 +272,9 @@ def test_without_paths_the_function_gets_the_tensors_that_reach_the_part() -> No
     built: Any = bp.create(torch.zeros(2, 3))
 
     assert (built[0].in_features, built[1].weight.numel()) == (3, 8)
-    with pytest.raises(SettingError, match=r"no value for .*1\.width: left out"):
+    with pytest.raises(
+        SettingError, match=r"no value for .*1\.width: no example was passed"
+    ):
         bp.create()
     bp.configure("1", width=Computed(lambda x: x.shape[7]))
     with pytest.raises(SettingError, match=r"1.width: .*raised IndexError"):

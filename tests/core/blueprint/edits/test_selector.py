@@ -98,7 +98,7 @@ def test_a_selector_of_a_wrong_type_is_refused(
 def test_a_list_or_slice_of_paths_is_refused_with_what_means_several(
     coder: Blueprint[Coder], selector: Any
 ) -> None:
-    with pytest.raises(TypeError, match=r'holds positions.* one text: "encoder'):
+    with pytest.raises(TypeError, match=r'holds positions.* one string: "encoder'):
         coder.configure(selector, bias=False)
 
 

@@ -30,14 +30,14 @@ def test_the_first_difference_of_two_trees_is_named_with_its_path() -> None:
 
     assert difference == (
         "1",
-        "ReLU at 1 was built the first time, Tanh at 1 the second time",
+        "ReLU at 1 was built in the first run, Tanh at 1 in the second run",
     )
 
 
 def test_a_construction_that_only_one_tree_has_is_named() -> None:
     difference = tree_difference(sequence(nn.Linear), sequence(nn.Linear, nn.ReLU))
 
-    assert difference == ("1", "ReLU at 1 was built only the second time")
+    assert difference == ("1", "ReLU at 1 was built only in the second run")
 
 
 def test_a_copy_of_a_tree_changes_by_itself() -> None:
