@@ -45,6 +45,8 @@ from .safetensors_record import (
 )
 
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
+_AFTER_BRACE = tuple(bytes([byte]) for byte in b'"} \t\r\n')
+"""What JSON allows after the brace that begins a header, which some programs indent."""
 _RANKS = {dtype: rank for rank, dtype in enumerate(DTYPES.values())}
 
 
@@ -59,7 +61,7 @@ class SafeTensors(Format):
     def recognizes(self, head: bytes, source: Source) -> bool:
         """Return whether this begins with a header's length and first bytes."""
         length = int.from_bytes(head[:8], "little")
-        return head[8:10] in (b'{"', b"{}", b"{ ") and length <= MAX_HEADER
+        return head[8:9] == b"{" and head[9:10] in _AFTER_BRACE and length <= MAX_HEADER
 
     def encode(self, contents: Contents, sink: Sink, options: WriteOptions) -> None:
         """Write the tensors, the widest first for alignment; checksums before them.

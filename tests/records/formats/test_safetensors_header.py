@@ -103,10 +103,13 @@ def test_a_header_of_the_longest_length_is_written_and_no_longer(
         saved({"w": torch.ones(2)})
 
 
-@pytest.mark.parametrize("start", [b'{"', b"{}", b"{ "])
-def test_a_file_is_recognized_by_its_length_and_the_first_bytes(start: bytes) -> None:
-    text = {b'{"': b'{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}'}.get(
-        start, start.ljust(7) + b"}" if start == b"{ " else b"{}"
-    )
+@pytest.mark.parametrize("space", ["", " ", "\n  ", "\t", "\r\n"])
+@pytest.mark.parametrize(
+    "row", ["", '"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}']
+)
+def test_a_file_is_recognized_by_its_length_and_the_first_bytes(
+    row: str, space: str
+) -> None:
+    text = f"{{{space}{row}}}".encode()
 
     assert open_record(struct.pack("<Q", len(text)) + text).verified == "none"
