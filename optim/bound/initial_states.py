@@ -106,10 +106,9 @@ class InitialStates:
         """Put the first states of those that lack one into ``states``.
 
         ``params`` are all of group ``index``, which determines where a state lies.
+        Those that lie elsewhere are moved.
         """
-        if not lacking:
-            return
-        arena = self._free_arena(index, params, lacking, states, simple)
+        arena = self._tidy_arena(index, params, lacking, states, simple)
         # All are created before any is stored, since init() may raise for the last of
         # them.
         initial: States = {}
@@ -152,7 +151,7 @@ class InitialStates:
                     wide, differs = torch.promote_types(wide, value.dtype), True
         return wide if differs and not param.is_complex() else None
 
-    def _free_arena(
+    def _tidy_arena(
         self,
         index: int,
         params: list[Tensor],
@@ -162,20 +161,24 @@ class InitialStates:
     ) -> Arena:
         """Return the arena of a group, with free rooms for those that lack a state.
 
-        If one of them had a state, or the group has changed, all others move to a new
-        arena, in the order of a run that is resumed from a file.
+        If one of them had a state, the group has changed, or a state lies elsewhere
+        (its parameter got another memory format, or it was set by hand), all move to a
+        new arena, in the order of a run that is resumed from a file.
         """
-        arena = self._arenas.get(index)
-        is_of_group = arena is not None and arena.holds(params)
-        if arena and is_of_group and not any(map(arena.has_housed, lacking)):
-            return arena
-        arena = self._arenas[index] = Arena(list(params))
-        absent = set(lacking)
+        arena, absent = self._arenas.get(index), set(lacking)
+        own_fields: States = {}
         for param in params:
             fields, blank = states.get(param), self.blank(simple, param)
-            if fields and param not in absent and blank is not None:
-                own_fields = declared(type(blank), fields)
-                fields.update(arena.house(param, own_fields, adopt=True))
+            # Users can write to `optimizer.state`, so an entry may be anything.
+            if isinstance(fields, dict) and param not in absent and blank is not None:
+                own_fields[param] = declared(type(blank), fields)
+        if arena is not None and arena.holds(params):
+            is_free = not any(map(arena.has_housed, lacking))
+            if is_free and all(arena.is_home_of(p, f) for p, f in own_fields.items()):
+                return arena
+        arena = self._arenas[index] = Arena(list(params))
+        for param, fields in own_fields.items():
+            states[param].update(arena.house(param, fields, adopt=True))
         return arena
 
     def _arena(self, index: int, params: list[Tensor]) -> Arena:

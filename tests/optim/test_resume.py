@@ -11,6 +11,7 @@ import burnish.optim.bound.initial_states
 from burnish.optim import (
     SGD,
     AdamW,
+    Lion,
     SimpleOptimizer,
 )
 from burnish.optim.schedulers import Constant
@@ -127,3 +128,36 @@ def test_copies_go_on_where_gradients_come_late() -> None:
     steps(other, copied, lambda s, i: 1.0, 3, 4)
 
     assert equal(module, other)
+
+
+def _change_format(module: Any, adaptor: Any) -> None:
+    module[2].data = module[2].data.contiguous()
+
+
+def _set_state(module: Any, adaptor: Any) -> None:
+    state = adaptor.state[module[3]]
+    state["exp_avg"] = state["exp_avg"].clone()
+
+
+def _regroup(module: Any, adaptor: Any) -> None:
+    adaptor.add_param_group({"params": []})
+    adaptor.param_groups[1]["params"] = [*module][::2]
+    adaptor.param_groups[0]["params"] = [*module][1::2]
+
+
+@pytest.mark.parametrize("change", [_change_format, _set_state, _regroup])
+def test_a_state_that_left_its_place_leaves_no_trace(change: Any) -> None:
+    module = net(torch.bfloat16, [(7,), (300,), (17, 3), (45,), (129,)])
+    module[2].data = module[2].data.t().contiguous().t()
+    adaptor = Lion().bind(module, lr=0.01)
+    steps(module, adaptor, lambda s, i: 1.0, 1)
+
+    change(module, adaptor)
+    steps(module, adaptor, lambda s, i: 1.0, 2)
+    other, copied = copy.deepcopy((module, adaptor))
+    steps(module, adaptor, lambda s, i: 1.0, *range(3, 9))
+    steps(other, copied, lambda s, i: 1.0, *range(3, 9))
+
+    assert equal(module, other)
+    for p, q in zip(module, other, strict=True):
+        assert torch.equal(adaptor.state[p]["exp_avg"], copied.state[q]["exp_avg"])

@@ -51,6 +51,27 @@ class Arena:
         """Return whether a state of ``param`` was given rooms."""
         return param in self._housed
 
+    def is_home_of(self, param: Tensor, fields: dict[str, Any]) -> bool:
+        """Return whether a state lies in its rooms, if `house` would give it some."""
+        if param not in self.places:
+            return True
+        number, start, count = self.places[param]
+        like = own_share(param)
+        for name, value in fields.items():
+            own_value = _own_value(param, value)
+            if not count or own_value is None or not _is_like(like, own_value):
+                continue
+            # Other processes step shared memory too (Hogwild): it stays where it is.
+            if own_value.is_shared():  # type: ignore[no-untyped-call]  # torch's stub
+                continue
+            block = self.blocks.get((number, name, own_value.dtype, like.device))
+            if block is None or count != like.numel():
+                return False
+            room = block.data_ptr() + start * block.itemsize
+            if own_value.data_ptr() != room or own_value.stride() != like.stride():
+                return False
+        return True
+
     def house(
         self, param: Tensor, fields: dict[str, Any], *, adopt: bool = False
     ) -> dict[str, Any]:
