@@ -77,6 +77,24 @@ def apply_changes(config: C, changes: Iterable[Change], ctx: Ctx | None = None) 
     return build(type(config), tree, ctx=ctx)  # type: ignore[no-any-return]  # of its class
 
 
+def apply_edit(config: C, changes: Iterable[Change], ctx: Ctx | None = None) -> C:
+    """Do as `apply_changes`; ConfigError also for a field that may not be edited now.
+
+    A past edit that is repeated may be of a field that was editable then.
+    """
+    edited = apply_changes(config, changes, ctx)
+    changes_between(config, edited)
+    return edited
+
+
+def changed_paths(before: object, after: object, path: str = "") -> list[str]:
+    """Return the paths at which two encoded configs differ."""
+    if is_dict(before) and is_dict(after) and before.keys() == after.keys():
+        pairs = ((child(path, k), before[k], after[k]) for k in before)
+        return [name for below, a, b in pairs for name in changed_paths(a, b, below)]
+    return [] if write(before) == write(after) else [path]
+
+
 def marked_values(config: object) -> dict[str, str]:
     """Return the values of the marked fields of ``config``, as RON, by path.
 

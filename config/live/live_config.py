@@ -22,6 +22,7 @@ from ..versioned import upgrade, versions_in
 from .changes import (
     Change,
     apply_changes,
+    apply_edit,
     changes_between,
     is_of_now,
     unwritten_fields,
@@ -269,12 +270,14 @@ class LiveConfig(Generic[C]):
 
     def _final(self, ahead: Iterable[Edit]) -> C:
         """Return the config after the edits ahead, without those that fail."""
-        return self._after(self.config, ahead)
+        return self._after(self.config, ahead, apply_edit)
 
-    def _after(self, config: C, edits: Iterable[Edit]) -> C:
+    def _after(
+        self, config: C, edits: Iterable[Edit], apply: Callable[..., C] = apply_changes
+    ) -> C:
         for edit in edits:
             with suppress(ConfigError):
-                config = apply_changes(config, edit.changes, self._ctx)
+                config = apply(config, edit.changes, self._ctx)
         return config
 
     def _note(self, verdict: Any, step: int, **facts: Any) -> Edit:

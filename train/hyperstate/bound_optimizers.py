@@ -40,8 +40,11 @@ class BoundOptimizers:
         paths: dict[str, str],
         known_optimizers: Sequence[Any] = (),
         stored_config: Any = None,
+        transaction: Transaction | None = None,
     ) -> None:
         """Bind ``paths``, field by key, for all groups; set them from ``config``.
+
+        ``transaction`` is that of an edit being made: its undo also unbinds.
 
         A group passed alone is found in one of ``known_optimizers``. ``stored_config``
         was in force when those were stored, if they were just restored; other numbers
@@ -55,8 +58,36 @@ class BoundOptimizers:
         if stored_config is not None and any(o is owner for o in known_optimizers):
             _warn_of_other_numbers(bonds, stored_config, config)
         _warn_of_schedulers(bonds)
+        if transaction is not None:
+            for undo in [bond.undo() for bond in bonds]:
+                transaction.undo_with(undo)
+            transaction.undo_with(lambda: self._unbind(bonds))
         all_or_nothing(partial(_update, bonds, config))
         self._bonds.extend(bonds)
+
+    @property
+    def has_bonds(self) -> bool:
+        """Whether anything was bound."""
+        return bool(self._bonds)
+
+    def _unbind(self, bonds: "Sequence[Bond]") -> None:
+        self._bonds = [bond for bond in self._bonds if bond not in bonds]
+
+    def warn_of_replaced(self, optimizers: Sequence[Any]) -> None:
+        """Warn of optimizers that took the place of a bound one in the state."""
+        unbound = [o for o in optimizers if not any(o is b.owner for b in self._bonds)]
+        for bond in self._bonds:
+            bond.was_in_state |= any(o is bond.owner for o in optimizers)
+            is_replaced = not any(o is bond.owner for o in optimizers)
+            if bond.was_in_state and is_replaced and unbound:
+                bond.was_in_state = False  # one warning is enough
+                warn_user(
+                    f"{bond.key}: the optimizer that was bound to the config's "
+                    f"{bond.path} is no longer in the state, and the one that is there "
+                    f"does not follow it: bind that one too, by "
+                    f"run.bind_optimizer(..., {bond.key}={bond.path!r})",
+                    RuntimeWarning,
+                )
 
     def update(self, config: Any) -> None:
         """Set the groups from ``config``.
@@ -108,6 +139,8 @@ class Bond:
         """The optimizer, if it is known, which validates values."""
         self.value: Any = None
         """The last value of the config."""
+        self.was_in_state = False
+        """Whether the state had the optimizer, and has not been seen without it."""
 
     def check(self, config: Any) -> None:
         """Raise ValueError if a group cannot follow ``config``."""
@@ -139,7 +172,7 @@ class Bond:
             return False
         if problem := self.mismatch(value):
             raise ConfigError("", [Problem(self.path, problem)])
-        transaction.undo_with(self._undo())
+        transaction.undo_with(self.undo())
         self.value = value
         self.hold()
         return True
@@ -182,7 +215,8 @@ class Bond:
         else:
             group[self.key] = value
 
-    def _undo(self) -> Undo:
+    def undo(self) -> Undo:
+        """Return what restores the groups and the last value."""
         value = self.value
         earlier = [(group, _python_value(group[self.key])) for group in self.groups()]
 

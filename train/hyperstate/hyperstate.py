@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 from ...config.arguments import check_count, takes
 from ...config.classes.editable import editable_paths
 from ...config.classes.field_types import Ctx
+from ...config.encode import encode
 from ...config.files import check_config_class
+from ...config.live.changes import changed_paths
 from ...config.live.history import Edit
 from ...config.live.live_config import LiveConfig, config_suffix
 from ...config.process.interrupts import leaving_nothing_open
@@ -19,7 +21,7 @@ from ...config.process.transaction import Transaction
 from ...config.process.user_warning import warn_user
 from ...config.schedule import at as scheduled_at
 from ...config.schedule.number import replace_numbers
-from ...config.short_text import short_repr
+from ...config.short_text import first_names, short_repr
 from ...config.spelling import did_you_mean
 from ...config.validation.overrides import override_texts
 from ...records.background_saves import (
@@ -119,6 +121,9 @@ class HyperState(Generic[C, S]):
         self._origin: Place | None = None
         self._restored_config: C | None = None
         self._is_scheduled = _has_schedules(config)
+        self._in_force: Any = None
+        self._edit: Transaction | None = None
+        self._is_save_due = False
         self._config = config
         if folders is not None:
             self._number()
@@ -290,11 +295,14 @@ class HyperState(Generic[C, S]):
         """
         self._restored_config = None
         if self._edits is not None:
-            self._edits.look(self._number, self._source, self._take)
-        if self._is_scheduled:
-            self._follow()
+            try:
+                self._edits.look(self._number, self._source, self._take)
+            finally:
+                self._edit = None
+        self._follow()
         ending = self._signal if self._signal and self._signal.has_come() else None
-        is_due = ending is not None or self._number() % self._every == 0
+        is_due = self._is_save_due or self._number() % self._every == 0
+        is_due = is_due or ending is not None
         if self._folders is not None and is_due:
             self.save()
         if ending is not None:
@@ -305,12 +313,21 @@ class HyperState(Generic[C, S]):
     def save(self) -> Place:
         """Write a checkpoint of the current state, and return its folder.
 
-        With background saves, the folder exists after `wait`.
+        With background saves, the folder exists after `wait`. Within ``on_edit``, it
+        exists at the end of `step`, when the edit is in force or refused.
         """
         folders = self._folders
         if folders is None:
             raise ValueError("there is no folder to save to; load with checkpoint_dir=")
         name = folders.name(self._number())
+        if self._edit is not None:
+            self._is_save_due = True  # what is in force is not decided yet
+            keep_last = self._keep_last
+            return NewFolder(
+                folders=folders, name=name, mark="", keep_last=keep_last
+            ).place
+        self._is_save_due = False
+        self._warn_of_changes_by_hand()
         self._saves.finish()
         join_saves(folders.root)
         generators = gathered_generators() if self._rng else None
@@ -456,9 +473,15 @@ class HyperState(Generic[C, S]):
         added later follow then, too. One of its ``param_groups`` may follow alone.
         Raises ValueError for a key or a path that leads to no number.
         """
-        optimizers = [o for o in objects_in(self.state) if hasattr(o, "param_groups")]
         stored_config = self._restored_config
-        self._bound.bind(optim, self._config, paths, optimizers, stored_config)
+        optimizers = self._optimizers()
+        self._bound.bind(
+            optim, self._config, paths, optimizers, stored_config, self._edit
+        )
+        self._bound.warn_of_replaced(optimizers)
+
+    def _optimizers(self) -> list[Any]:
+        return [o for o in objects_in(self.state) if hasattr(o, "param_groups")]
 
     def __repr__(self) -> str:
         return f"HyperState(config={self._config!r}, state={self.state!r})"
@@ -505,18 +528,22 @@ class HyperState(Generic[C, S]):
                 step=number,
                 ctx=self._ctx,
             )
+        self._in_force = encode(self._source)
         self._edits = LiveEdits(
             live, number=number, every=every, on_edit=on_edit, ctx=self._ctx
         )
 
     def _take(self, config: C, transaction: Transaction) -> None:
         """Make ``config`` the current one."""
-        before = self._source, self._is_scheduled, self._config
+        self._warn_of_changes_by_hand()
+        before = self._source, self._is_scheduled, self._config, self._in_force
 
         def put_back() -> None:
-            self._source, self._is_scheduled, self._config = before
+            self._source, self._is_scheduled, self._config, self._in_force = before
 
         transaction.undo_with(put_back)
+        self._edit = transaction
+        self._in_force = encode(config)
         self._source, self._is_scheduled = config, _has_schedules(config)
         self._config = (
             scheduled_at(config, self.state) if self._is_scheduled else config
@@ -526,7 +553,25 @@ class HyperState(Generic[C, S]):
     def _follow(self) -> None:
         if self._is_scheduled:
             self._config = scheduled_at(self._source, self.state)
-            self._bound.update(self._config)
+        self._bound.update(self._config)
+
+    def _warn_of_changes_by_hand(self) -> None:
+        """Warn of what the program changed in the config, or beside it in the state."""
+        if self._bound.has_bonds:
+            self._bound.warn_of_replaced(self._optimizers())
+        if self._in_force is None:
+            return
+        in_force = encode(self._source)
+        if paths := changed_paths(self._in_force, in_force):
+            self._in_force = in_force
+            warn_user(
+                f"{first_names(paths, 8)}: the program changed the config of the run. "
+                "The file to edit still has the earlier value, which is in force again "
+                "when that file is read next: at its next edit, or when the run is "
+                "resumed. Change it in the file, or by the command `burnish set`; what "
+                "a program changes belongs into the state",
+                RuntimeWarning,
+            )
 
     def _number(self) -> int:
         """Return the number that names checkpoints. ValueError if it is none."""

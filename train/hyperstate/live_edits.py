@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Generic, TypeVar
 
 from ...config.classes.field_types import Ctx
-from ...config.live.changes import Change, apply_changes
+from ...config.live.changes import Change, apply_edit
 from ...config.live.history import Edit
 from ...config.live.live_config import LOG, LiveConfig, Proposal
 from ...config.process.interrupts import raise_of_signal
@@ -110,7 +110,7 @@ class LiveEdits(Generic[C]):
         """Apply the edit on all processes. _RefusedError if one of them refuses it."""
         edited, problem = config, ""
         try:
-            edited = apply_changes(config, proposal.changes, self._ctx)
+            edited = apply_edit(config, proposal.changes, self._ctx)
             take(edited, transaction)
             if self._on_edit is not None and proposal.changes:
                 self._on_edit(edited, proposal.changes)

@@ -64,12 +64,24 @@ class UnfinishedBatch:
         if getattr(loop, "restarted_on_epoch_end", False):
             loop.epoch_progress.increment_completed()
         elif not (loop.restarting and 0 < epochs.ready == epochs.completed):
+            self._begin_first_batch(loop)
             return
         # Its own setter assumes that a run with a limit of steps always restarts.
         vars(loop)["_restarting"] = False
         loop.epoch_loop.restarting = False
         loop.reset_restart_stage()
         loop.epoch_loop.reset_restart_stage()
+
+    def _begin_first_batch(self, loop: Any) -> None:
+        """Begin an epoch that has no batch yet with the first one.
+
+        Lightning would end a batch before it: with its validation, the steps of its
+        schedulers, and a step more for loggers.
+        """
+        batches = loop.epoch_loop.batch_progress.current
+        if loop.restarting and batches.ready == 0:
+            loop.epoch_loop.restarting = False
+            loop.epoch_loop.reset_restart_stage()
 
     def training_begins(self, trainer: Trainer) -> None:
         """Prevent another batch in an epoch that was at its last one."""

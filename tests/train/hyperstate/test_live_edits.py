@@ -41,6 +41,15 @@ class Config:
 
 
 @dataclass
+class FixedOptim:
+    """As `Optim`, whose rate is not editable any more."""
+
+    lr: float = 0.1
+    weight_decay: Editable[float] = 0.0
+    momentum: float = 0.9
+
+
+@dataclass
 class State:
     step: int
     net: Net
@@ -135,6 +144,95 @@ def test_what_the_callback_raises_refuses_the_edit(
     assert run.config.optim.lr == lr_of(run) == 0.1
     assert "moon is full" in (tmp_path / "config.ron.refused").read_text()
     assert run.state.step == 3
+
+
+def test_what_a_refused_edit_bound_is_unbound_again(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    def bind_and_refuse(config: Config, changes: object) -> None:
+        run.bind_optimizer(run.state.optim, lr="optim.lr")
+        raise ValueError("no")
+
+    options: dict[str, Any] = {"checkpoint_dir": tmp_path, "on_edit": bind_and_refuse}
+    run: Run = HyperState.load(Config, State, begin, **options)
+
+    train(run, 3, {2: edit(tmp_path, "optim.lr=0.01")}, clocks)
+
+    assert lr_of(run) == 0.1
+    run.config.optim.lr = 0.5
+    with pytest.warns(RuntimeWarning, match=r"optim\.lr: the program changed"):
+        run.step()
+    assert lr_of(run) == 0.1
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_a_checkpoint_that_an_edit_saves_has_what_is_in_force_afterwards(
+    is_refused: bool, tmp_path: Path, clocks: Clocks
+) -> None:
+    def save(config: Config, changes: object) -> None:
+        folders.append(run.save())
+        if is_refused:
+            raise ValueError("no")
+
+    folders: list[Any] = []
+    run = start(tmp_path, on_edit=save, every=100)
+
+    train(run, 3, {2: edit(tmp_path, "optim.lr=0.01")}, clocks)
+
+    [folder] = folders
+    stored_config = load(Config, folder / "config.ron")
+    assert stored_config.optim.lr == lr_of(run) == (0.1 if is_refused else 0.01)
+    verdicts = [e.verdict for e in read_history(folder / HISTORY)]
+    assert verdicts == ["begun", "refused" if is_refused else "applied"]
+
+
+def test_a_new_optimizer_in_the_place_of_a_bound_one_is_warned_of(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    run = start(tmp_path, every=100)
+    run.state.optim = torch.optim.SGD(run.state.net.parameters(), lr=0.1, momentum=0.9)
+
+    with pytest.warns(RuntimeWarning, match="no longer in the state") as told:
+        train(run, 3, {2: edit(tmp_path, "optim.lr=0.01")}, clocks)
+
+    assert len(told) == 2  # one for each field
+    run.bind_optimizer(run.state.optim, lr="optim.lr")
+    assert lr_of(run) == 0.01
+    train(run, 5, {4: edit(tmp_path, "optim.lr=0.02")}, clocks)
+    assert lr_of(run) == 0.02
+
+
+def test_a_field_that_the_program_sets_reaches_the_optimizer_with_a_warning(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    run = start(tmp_path)
+    train(run, 1, {}, clocks)
+    run.config.optim.lr = 0.5
+
+    with pytest.warns(RuntimeWarning, match=r"optim\.lr: the program changed") as told:
+        train(run, 3, {}, clocks)
+
+    assert lr_of(run) == 0.5
+    assert len(told) == 1
+
+
+def test_an_edit_of_a_field_that_is_editable_no_more_is_not_repeated(
+    tmp_path: Path, clocks: Clocks
+) -> None:
+    @dataclass
+    class Fixed:
+        optim: FixedOptim = field(default_factory=FixedOptim)
+        width: int = 3
+
+    run = start(tmp_path, every=100)
+    train(run, 3, {2: edit(tmp_path, "optim.lr=0.01")}, clocks)
+
+    later: Any = HyperState.load(Fixed, State, begin, checkpoint_dir=tmp_path)  # type: ignore[arg-type]  # alike
+    train(later, 5, {}, clocks)
+
+    assert later.config == Fixed()
+    assert "optim.lr: cannot be edited" in later.edits[-1].problem
+    assert load(Fixed, tmp_path / "config.ron") == Fixed()
 
 
 @pytest.mark.parametrize("on_edit", [3, lambda config: None])

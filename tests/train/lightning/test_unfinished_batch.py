@@ -194,6 +194,8 @@ def fit(
         (5, [LOSS, {}], [{"every_n_train_steps": 4}], UNSIZED),
         (7, [LOSS, {}], [ON_EXCEPTION], {}),
         (9, [VAL, MOST], [ON_EXCEPTION], {}),
+        (4, [NOW, VAL, {}], [ON_EXCEPTION], {}),
+        (4, [NOW, LOSS], [ON_EXCEPTION], STEPS),
     ],
 )
 def test_a_run_that_is_stopped_again_and_again_is_the_one_that_was_not(
