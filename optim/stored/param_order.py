@@ -5,8 +5,11 @@ state follows its name instead.
 """
 
 from collections import defaultdict
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
+
+import torch
 
 from ...records.errors import RecordMismatchError
 
@@ -45,6 +48,16 @@ def in_order_of(
     if len(groups) < len(orders):
         raise RecordMismatchError(file, problems, cure)
     return {**state_dict, "param_groups": groups}
+
+
+def params_by_number(
+    optimizer: torch.optim.Optimizer, state_dict: Mapping[str, Any]
+) -> Iterable[tuple[int, Any]]:
+    """Return the parameters of an optimizer with the numbers of their states."""
+    groups, stored_groups = optimizer.param_groups, state_dict["param_groups"]
+    params = chain.from_iterable(group["params"] for group in groups)
+    numbers = chain.from_iterable(group["params"] for group in stored_groups)
+    return zip(numbers, params, strict=False)
 
 
 def _moves_of_params(

@@ -15,6 +15,7 @@ from ...core.state.entries import named_tensors
 from ...optim.stored.param_order import in_order_of
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
+from .state_dtypes import dtypes_of_params
 
 KEY = "torch_optimizer"
 """The metadata key of a state for the class of its optimizer, and names by group."""
@@ -30,12 +31,13 @@ def names_of_params(
 
     A name consists of the module's name and the path there; both are empty for a
     parameter of an unknown module. Versions of the modules' classes are added, if there
-    are any.
+    are any, and the dtypes of the parameters, if a state has another one.
     """
     return {
         "kind": type(optimizer).__name__,
         "groups": _names_by_group(optimizer, _names_by_id(modules)),
         **versions_beside(modules),
+        **dtypes_of_params(optimizer),
     }
 
 

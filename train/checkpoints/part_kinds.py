@@ -52,6 +52,7 @@ from .param_names import described_in, in_order_of_params, names_of_params
 from .part import MODULE, RECORD, STATE, VALUE, Part, PartRecord, record_of_part
 from .process_generators import ProcessGenerators
 from .rng import Generators
+from .state_dtypes import cast_where_unknown, dtypes_of_params, load_in_dtypes
 from .tied_parts import ties_of
 from .torch_optimizer_shares import (
     check_state_shapes,
@@ -295,8 +296,11 @@ class _TorchOptimizerPart(_StatePart):
     def record(self) -> Record | FlatRecord:
         check_state_shapes(self.name, self.value)
         record = super().record()
-        if self.modules:
-            record.metadata[PARAM_NAMES] = names_of_params(self.value, self.modules)
+        modules, optimizer = self.modules, self.value
+        known_names = names_of_params(optimizer, modules) if modules else {}
+        description = known_names or dtypes_of_params(optimizer)
+        if description:
+            record.metadata[PARAM_NAMES] = description
         return record
 
     def state_in(self, record: FlatRecord) -> Any:
@@ -304,10 +308,12 @@ class _TorchOptimizerPart(_StatePart):
         is_of_optimizer = isinstance(state, dict) and "param_groups" in state
         if not is_of_optimizer:
             return state  # of something else, which the optimizer refuses
+        stored_groups, description = state["param_groups"], described_in(record)
         state = in_order_of_params(
-            self.value, self.modules, described_in(record), state, record.reading.file
+            self.value, self.modules, description, state, record.reading.file
         )
-        return spread_as_params(self.value, state)
+        state = spread_as_params(self.value, state)
+        return cast_where_unknown(self.value, state, description, stored_groups)
 
     def fill(
         self, record: FlatRecord, stored_kind: str, transaction: Transaction
@@ -315,6 +321,10 @@ class _TorchOptimizerPart(_StatePart):
         settings = [set(group) for group in self.value.param_groups]
         super().fill(record, stored_kind, transaction)
         check_settings(self.name, self.value, settings, record)
+
+    def _accessors(self) -> tuple[Callable[[], Any], Callable[[Any], object]]:
+        read_state, write_state = super()._accessors()
+        return read_state, partial(load_in_dtypes, self.value, write_state)
 
 
 _GENERATORS = (

@@ -4,14 +4,14 @@ A state dict has them by the number of the parameter, as in a single process; ea
 sharded like the parameter that it is loaded for, which has that number or that name.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from itertools import chain
 from typing import Any
 
 import torch
 from torch import nn
 
+from ...optim.stored.param_order import params_by_number
 from ...records.entries.entries import with_parts
 from ...records.errors import RecordError
 from ...records.flat_record import FlatRecord
@@ -64,8 +64,7 @@ def with_optimizer_shares(
     except RecordError:
         return record  # the fill reports what is wrong with it
     likes: dict[str, Any] = {}
-    groups = optimizer.param_groups
-    for number, param in _by_number(groups, state_dict["param_groups"]):
+    for number, param in params_by_number(optimizer, state_dict):
         if is_sharded(param):
             values = state_dict["state"].get(number, {}).values()
             likes.update({paths[id(v)]: param for v in values if id(v) in paths})
@@ -82,8 +81,8 @@ def spread_as_params(
 
     Those that were read as a whole are sharded: a mesh of one process has DTensors too.
     """
-    groups, states = optimizer.param_groups, dict(state_dict.get("state", {}))
-    for number, param in _by_number(groups, state_dict["param_groups"]):
+    states = dict(state_dict.get("state", {}))
+    for number, param in params_by_number(optimizer, state_dict):
         state = states.get(number)
         if hasattr(param, "device_mesh") and isinstance(state, Mapping):
             states[number] = {
@@ -99,15 +98,6 @@ def _is_whole(value: object, param: torch.Tensor) -> bool:
         and value.shape == param.shape
         and not hasattr(value, "device_mesh")
     )
-
-
-def _by_number(
-    groups: Iterable[Mapping[str, Any]], stored_groups: Iterable[Mapping[str, Any]]
-) -> Iterable[tuple[int, Any]]:
-    """Return the parameters of an optimizer with the numbers of their states."""
-    params = chain.from_iterable(group["params"] for group in groups)
-    numbers = chain.from_iterable(group["params"] for group in stored_groups)
-    return zip(numbers, params, strict=False)
 
 
 def outline_of(record: FlatRecord) -> tuple[dict[int, str], Any]:

@@ -21,6 +21,11 @@ from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.tensors.dtypes import can_require_grad
 from ..checkpoints.param_names import carried_names, versions_beside
+from ..checkpoints.state_dtypes import (
+    cast_where_unknown,
+    dtypes_of_params,
+    load_in_dtypes,
+)
 from ..group_objects import class_name, required_class, simple_class
 from ..plain_records import value_of
 
@@ -59,7 +64,12 @@ def binding_of(optimizer: torch.optim.Optimizer, modules: Modules) -> Any:
     is_known = getattr(torch.optim, kind, None) is type(optimizer)
     if not is_known:
         return None
-    return {"kind": kind, "groups": groups, **versions_beside(modules)}
+    return {
+        "kind": kind,
+        "groups": groups,
+        **versions_beside(modules),
+        **dtypes_of_params(optimizer),
+    }
 
 
 def is_binding(about: object) -> bool:
@@ -91,7 +101,8 @@ def rebuild_optimizer(
             params = [_param(module_at(at), path, file) for at, path in names]
             groups.append({**options, "params": params})
         optimizer: torch.optim.Optimizer = cls(groups)
-        optimizer.load_state_dict(state)
+        state = cast_where_unknown(optimizer, state, binding, state["param_groups"])
+        load_in_dtypes(optimizer, optimizer.load_state_dict, state)
     except (KeyError, ValueError, TypeError) as error:
         lacks = "the file does not hold " if isinstance(error, KeyError) else ""
         raise RecordMismatchError(
