@@ -75,7 +75,15 @@ class Folders:
     def by_number(self) -> dict[int, Path]:
         """Return the complete folders by number, in order; recover after kills."""
         self._recover()
-        return self._with_marker()
+        names_before: list[str] | None = None
+        for _ in looks():
+            folders, names = self._with_marker(), self._names()
+            # A writer that keeps one folder may have removed it while names were
+            # listed, before its successor was among them: nothing is not the answer.
+            if folders or names == names_before:
+                return folders
+            names_before = names
+        return {}
 
     @contextmanager
     def locked(self) -> Generator[dict[int, Path]]:

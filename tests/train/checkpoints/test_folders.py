@@ -10,6 +10,7 @@ import pytest
 from burnish.config.storage.opening import open_folder
 from burnish.train.checkpoints import folders
 from burnish.train.checkpoints.folders import (
+    Folders,
     atomic_folder,
     make_run_folder,
     recover,
@@ -203,3 +204,26 @@ def test_what_a_handler_of_signals_raises_goes_on_as_it_is(tmp_path: Path) -> No
         raise TimeoutError("limit")
 
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_only_folder_is_found_while_its_successor_replaces_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Folders(root=tmp_path, marker="content")
+    fill(tmp_path / run.name(1), "old")
+    real_listdir, n_saves = os.listdir, 1
+
+    def listdir_during_a_save(folder: Any) -> list[str]:
+        nonlocal n_saves
+        listing = real_listdir(folder)
+        if folder == tmp_path and n_saves < 3:
+            n_saves += 1
+            fill(tmp_path / run.name(n_saves), "new")
+            remove_folder(tmp_path / run.name(n_saves - 1))
+        return listing
+
+    monkeypatch.setattr(os, "listdir", listdir_during_a_save)
+
+    assert [*run.by_number()] == [3]
+    remove_folder(tmp_path / run.name(3))
+    assert not run.by_number()
