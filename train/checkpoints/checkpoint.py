@@ -326,8 +326,8 @@ class Checkpoint(os.PathLike[str]):
                 self.file(name), hyperparameters=hyperparameters, progress=progress
             )
         except FileNotFoundError:
-            if not is_taken(self.folder / FILE):
-                raise  # the whole checkpoint was removed in the meantime
+            if not is_taken(self.folder / FILE) or is_taken(self.file(name)):
+                raise  # the whole checkpoint was removed or replaced in the meantime
             raise RecordFormatError(
                 str(self.folder / FILE),
                 f"the part {name!r} in {self.file(name).name}, which is missing",

@@ -440,6 +440,24 @@ def test_a_step_that_is_saved_again_while_it_is_read_is_read_again(
         assert same(model, filled(net(), 2.0))
 
 
+def test_a_checkpoint_that_was_moved_aside_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints, model = Checkpoints(tmp_path), net()
+    checkpoints.save(3, net=filled(net(), 1.0))
+
+    def open_none(*_: Any, **__: Any) -> Any:
+        # A writer has the folder under another name, until the new one is there.
+        monkeypatch.undo()
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+
+    for step in ("latest", 3):
+        monkeypatch.setattr("burnish.train.checkpoints.checkpoint.open_record", open_none)
+
+        assert checkpoints.restore(step, net=model) == 3
+        assert same(model, filled(net(), 1.0))
+
+
 def test_a_run_that_changes_its_directory_goes_on_with_the_same_checkpoints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
