@@ -171,32 +171,46 @@ class _LinkedSave:
         """Link an older file, and assign rows to it; False if that fails."""
         if not _is_readable(file):
             return False
+        scratch = self._scratch()
         try:
-            digest = digest_of(file)
-            name = self._name(digest)
-            os.link(file, self._file.with_name(name))
+            os.link(file, scratch)
         except FileNotFoundError:
             return False  # another writer removed the older checkpoint in the meantime
         except OSError as error:
             raise_of_signal(error)
             self.linked.problem = error
             return False
-        self._add(name, digest, {i: unchanged[i] for i in rows})
+        # Another writer may have replaced the older checkpoint since it was read, so
+        # what counts is the content of the file that is linked now.
+        linked_rows = _known_rows(scratch)
+        older_rows = {i: unchanged[i]._replace(file=scratch) for i in rows}
+        if any(
+            linked_rows.get(self._entries[i].path) != row
+            for i, row in older_rows.items()
+        ):
+            scratch.unlink()
+            return False
+        self._take(scratch, older_rows)
         self.linked.n_bytes += self._size(rows)
         return True
 
     def _write_group(self, rows: Sequence[int]) -> None:
         """Write rows into a file of their own, and assign them to it."""
-        stem, suffix = _parts_of(self._file.name)
-        scratch = self._file.with_name(f"{stem}.new{suffix}")
+        scratch = self._scratch()
         self._record.part([self._entries[i] for i in rows]).save(scratch)
+        written_rows = _rows_of(scratch)
+        self._take(scratch, {i: written_rows[self._entries[i].path] for i in rows})
+
+    def _scratch(self) -> Path:
+        """Return the path of a new file whose content gives it its name later."""
+        stem, suffix = _parts_of(self._file.name)
+        return self._file.with_name(f"{stem}.new{suffix}")
+
+    def _take(self, scratch: Path, rows: Mapping[int, _Row]) -> None:
+        """Give a file its name, and assign rows to it."""
         digest = digest_of(scratch)
         name = self._name(digest)
-        written_rows = _rows_of(scratch)
         os.rename(scratch, self._file.with_name(name))
-        self._add(name, digest, {i: written_rows[self._entries[i].path] for i in rows})
-
-    def _add(self, name: str, digest: str, rows: Mapping[int, _Row]) -> None:
         for i, row in rows.items():
             place = Place(len(self._index.files), row.offset, row.sum)
             self._index.places[i] = place

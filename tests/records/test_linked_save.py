@@ -169,6 +169,35 @@ def test_an_older_file_that_goes_meanwhile_is_no_problem(tmp_path: Path) -> None
     assert is_equal(content(tmp_path, 1), state(adapter=1.0))
 
 
+@pytest.mark.parametrize("suffix", [".mpk", ".mpk.zst"])
+@pytest.mark.parametrize("content_of", ["a record", "an index", "nothing"])
+def test_an_older_file_that_is_replaced_meanwhile_is_not_linked(
+    content_of: str, suffix: str, tmp_path: Path
+) -> None:
+    save(tmp_path, 0, state(), suffix)
+    other = {**state(), "base": torch.ones(4 * BIG)}
+    for step in range(3):
+        save(tmp_path / "other", step, other, suffix)
+    number = {"a record": 0, "an index": 2}.get(content_of)
+    by_another_writer = tmp_path / f"nothing{suffix}"
+    by_another_writer.write_bytes(b"")
+    if number is not None:
+        by_another_writer = tmp_path / "other" / str(number) / f"net{suffix}"
+    link = os.link
+
+    def link_late(older: Path, target: Path) -> None:
+        shutil.copyfile(by_another_writer, tmp_path / "copy")
+        os.replace(tmp_path / "copy", older)
+        link(older, target)
+
+    with mock.patch.object(os, "link", side_effect=link_late):
+        linked = save(tmp_path, 1, state(adapter=1.0), suffix)
+
+    assert (linked.n_bytes, linked.problem) == (0, None)
+    burnish.verify_file(tmp_path / "1" / f"net{suffix}")
+    assert is_equal(content(tmp_path, 1, suffix), state(adapter=1.0))
+
+
 def test_an_older_file_that_is_damaged_is_not_linked(tmp_path: Path) -> None:
     save(tmp_path, 0, state())
     (tmp_path / "0" / "net.mpk").write_bytes(b"nothing")

@@ -452,7 +452,9 @@ def test_a_checkpoint_that_was_moved_aside_while_it_is_read_is_read_again(
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
     for step in ("latest", 3):
-        monkeypatch.setattr("burnish.train.checkpoints.checkpoint.open_record", open_none)
+        monkeypatch.setattr(
+            "burnish.train.checkpoints.checkpoint.open_record", open_none
+        )
 
         assert checkpoints.restore(step, net=model) == 3
         assert same(model, filled(net(), 1.0))
