@@ -1,5 +1,7 @@
 """LBFGS over a whole module: torch's algorithm, with state that is a record."""
 
+import inspect
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from numbers import Real
@@ -15,9 +17,11 @@ from ..records.entries.renaming import Renames, renamer_of
 from ..records.errors import RecordMismatchError
 from ..records.record import Record
 from ..records.report import LoadReport
-from ..records.tensors.grad_mode import ordinary_tensors
+from ..records.tensors.grad_mode import no_grad, ordinary_tensors
 from ..records.tensors.torch_internals import LBFGS_ATTRIBUTES, lbfgs_params
 from .bound.bound_params import BoundParams
+from .stored.optimizer_record import other_optimizer_cure
+from .stored.torch_state import check_is_state
 from .tensor_optimizer import home_of_field, refuse_options_of_torch
 
 if TYPE_CHECKING:
@@ -153,7 +157,20 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         self._binding: BoundParams = BoundParams(module)
         params = [param.tensor for param in self._binding.params]
         super().__init__(params, lr=lr, **asdict(optimizer))
-        self._watch_steps()
+
+    @no_grad()
+    def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]  # torch's own takes no None
+        """Minimize the loss that ``closure`` computes; return its first value.
+
+        If it raises or is interrupted, parameters and state are as before the step.
+        """
+        self._check_replaced()
+        self._check_state()
+        return all_or_nothing(partial(self._step, closure))
+
+    def _step(self, closure: Callable[[], Any], transaction: Transaction) -> Any:
+        transaction.undo_with(self._undo_step())
+        return _step_of_torch(self, closure)
 
     def into_record(self) -> LBFGSRecord:
         """Return the state; it refers to the live tensors."""
@@ -240,17 +257,25 @@ class LBFGSAdaptor(torch.optim.LBFGS):
 
         Raises RecordMismatchError if it was saved for other parameters.
         """
+        check_is_state(state_dict)
         groups = [dict(group) for group in state_dict["param_groups"]]
-        stored_paths = [group.pop(_PATHS, None) for group in groups]
+        stored_paths = groups[0].pop(_PATHS, None) if groups else None
+        if groups and "history_size" not in groups[0]:
+            kind = groups[0].get("kind", "another optimizer")
+            raise RecordMismatchError(
+                "the state dict",
+                [f"found the state of {kind}, expected that of LBFGS"],
+                other_optimizer_cure(),
+            )
         paths = [param.path for param in self._binding.current()]
         # Older ones, and torch's, have no paths.
-        if stored_paths and stored_paths[0] not in (None, paths):
+        if stored_paths not in (None, paths):
             raise RecordMismatchError(
                 "the state dict",
                 [
                     (
                         "LBFGS steps all parameters together: they were "
-                        f"{first_names(stored_paths[0], 4)} when saved, and are now "
+                        f"{first_names(stored_paths, 4)} when saved, and are now "
                         f"{first_names(paths, 4)}"
                     )
                 ],
@@ -287,9 +312,22 @@ class LBFGSAdaptor(torch.optim.LBFGS):
 
         return undo
 
-    def _watch_steps(self) -> None:
-        # Torch wraps step; an override that calls it would run users' hooks twice.
-        self.register_step_pre_hook(lambda *_: self._check())
+    def _undo_step(self) -> Undo:
+        """Return what restores parameters and state, which a step writes in place."""
+        params, state = lbfgs_params(self), self.state
+        values = [param.detach().clone() for param in params]
+        states = {
+            param: {name: _own(value) for name, value in fields.items()}
+            for param, fields in state.items()
+        }
+
+        def undo() -> None:
+            for param, value in zip(params, values, strict=True):
+                param.detach().copy_(value)
+            state.clear()
+            state.update(states)
+
+        return undo
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add the parameters of the module; a second group would never be stepped."""
@@ -300,10 +338,6 @@ class LBFGSAdaptor(torch.optim.LBFGS):
                 "a new optimizer"
             )
         super().add_param_group(param_group)
-
-    def _check(self) -> None:
-        self._check_replaced()
-        self._check_state()
 
     def _check_state(self) -> None:
         """Raise ValueError for a state that was changed, or for other shapes."""
@@ -374,12 +408,6 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         )
         return {name: attributes[name] for name in names}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        # Torch calls this for a state dict too; a copy has none of the hooks.
-        if "_binding" in state:
-            self._watch_steps()
-
 
 def restore_lbfgs(
     adaptor: LBFGSAdaptor, record: Any, transaction: Transaction
@@ -389,6 +417,17 @@ def restore_lbfgs(
     It is `LBFGSAdaptor.load_record` with the stored hyperparameters.
     """
     return adaptor._fill(record, None, transaction, is_restoring=True)  # pyright: ignore[reportPrivateUsage]  # of this file
+
+
+_step_of_torch: Callable[..., Any] = inspect.unwrap(torch.optim.LBFGS.step)
+"""The step without torch's wrapper, which would run users' hooks a second time."""
+
+
+def _own(value: Any) -> Any:
+    """Return a copy of what a step writes in place: a vector, or a list of them."""
+    if isinstance(value, list):
+        return [*value]  # pyright: ignore[reportUnknownVariableType]  # tensors and numbers
+    return value.clone() if isinstance(value, Tensor) else value
 
 
 def _check_lengths(record: LBFGSRecord) -> None:

@@ -198,6 +198,15 @@ class RecordDecoder:
         ]
         if not unknown and not missing:
             return
+        if len(unknown) == len(nodes) and missing and name != cls.__qualname__:
+            found, expected = with_article(name), with_article(cls.__qualname__)
+            problem = f"found {found}, expected {expected}"
+            where = f"{path}: " if path else ""
+            raise RecordMismatchError(
+                self._file,
+                [f"{where}{problem}, and no field is in both"],
+                _OTHER_CLASS,
+            )
         problems = [
             f"{join(path, field)}: stored in the {name}, but {cls.__qualname__} has no "
             f"such field.{did_you_mean(field, missing or fields)}"
@@ -399,11 +408,14 @@ def _cure(cls: type[Storable], unknown: list[str], missing: list[str]) -> str:
             "older files."
         )
     if unknown:
-        cures.append(
-            "Load it as the class that was saved, or read its content by name: "
-            "burnish.open_record(file)."
-        )
+        cures.append(_OTHER_CLASS)
     return " ".join(cures)
+
+
+_OTHER_CLASS = (
+    "Load it as the class that was saved, or read its content by name: "
+    "burnish.open_record(file)."
+)
 
 
 def _plain_hint(container: type[Any], args: tuple[Any, ...]) -> Any:

@@ -112,9 +112,9 @@ FLOORS = {
         ("clipping", "errors", "schedulers"),
         ("groups",),
         ("bound",),
-        ("lbfgs", "stepping"),
+        ("stepping",),
         ("stored",),
-        ("adaptor",),
+        ("adaptor", "lbfgs"),
         ("simple",),
         tuple(sorted(OPTIMIZERS - {"adamw"})),
         ("adamw",),  # it is an Adam

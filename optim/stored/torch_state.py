@@ -44,7 +44,7 @@ def load_state_dict(
     Raises RecordMismatchError, with nothing changed, if a state does not fit, and
     changes nothing when it is interrupted.
     """
-    _check_is_state(state_dict)
+    check_is_state(state_dict)
     groups_before = [dict(group) for group in bound.current_groups()]
     states: States = {}
 
@@ -79,7 +79,7 @@ def load_state_dict(
     all_or_nothing(attempt)
 
 
-def _check_is_state(content: object) -> None:
+def check_is_state(content: object) -> None:
     """Raise for anything but the state dict of an optimizer, with what loads it."""
     if not isinstance(content, Mapping):
         raise TypeError(

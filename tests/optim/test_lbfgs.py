@@ -1,6 +1,7 @@
 """LBFGS over a whole module: bound, saved and refused as all others."""
 
 import inspect
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from torch import nn
 
 from burnish.optim import (
     LBFGS,
+    AdamW,
     SimpleOptimizer,
 )
 from burnish.optim.schedulers import Cosine
@@ -201,3 +203,68 @@ def test_what_no_step_would_take_is_refused_when_it_is_given(
 ) -> None:
     with pytest.raises(ValueError, match=words):
         LBFGS(**options)
+
+
+@pytest.mark.parametrize("line_search", [None, "strong_wolfe"])
+@pytest.mark.parametrize("interrupted_call", [1, 3, 8, 12])
+def test_a_step_whose_closure_is_interrupted_changes_nothing(
+    interrupted_call: int, line_search: Any
+) -> None:
+    interrupted = _minimized(line_search, interrupted_call)
+    straight = _minimized(line_search, None)
+
+    assert all(map(torch.equal, interrupted.parameters(), straight.parameters()))
+
+
+def _minimized(line_search: Any, interrupted_call: int | None) -> nn.Module:
+    """Return a module after four whole steps, and after one that was interrupted."""
+    torch.manual_seed(0)
+    net, x, calls = nn.Linear(4, 2), torch.randn(16, 4), itertools.count(1)
+    simple = LBFGS(line_search_fn=line_search, max_iter=5)
+    optimizer = simple.bind(net, lr=0.5)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss: torch.Tensor = (net(x) - x[:, :2].sin()).abs().pow(1.5).mean()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch's backward has no types
+        if next(calls) == interrupted_call:
+            raise KeyboardInterrupt
+        return loss
+
+    n_whole = 0
+    while n_whole < 4:
+        before = [p.detach().clone() for p in net.parameters()]
+        try:
+            optimizer.step(closure)
+            n_whole += 1
+        except KeyboardInterrupt:
+            assert all(map(torch.equal, before, net.parameters()))
+    return net
+
+
+def test_hooks_around_a_step_of_lbfgs_are_called_once() -> None:
+    # The first optimizer of this class wraps the step of torch's.
+    torch.optim.LBFGS([nn.Parameter(torch.ones(2))])
+    net = nn.Linear(2, 1)
+    optimizer, calls = LBFGS(max_iter=1).bind(net), list[str]()
+    optimizer.register_step_pre_hook(lambda *_: calls.append("before"))
+    optimizer.register_step_post_hook(lambda *_: calls.append("after"))
+
+    optimizer.step(lambda: net(torch.ones(2)).square().sum())
+
+    assert calls == ["before", "after"]
+
+
+def test_what_other_optimizers_saved_is_refused_with_their_name(tmp_path: Path) -> None:
+    net = nn.Linear(2, 1)
+    lbfgs, adamw = LBFGS().bind(net), AdamW().bind(net, lr=0.1)
+    adamw.save_record(tmp_path / "adamw.mpk")
+
+    with pytest.raises(RecordMismatchError, match=r"of AdamW, expected that of LBFGS"):
+        lbfgs.load_state_dict(adamw.state_dict())
+    with pytest.raises(RecordMismatchError, match=r"expected one with state and"):
+        lbfgs.load_state_dict({"model": net.state_dict()})
+    with pytest.raises(RecordMismatchError, match="found an OptimizerRecord, expected"):
+        lbfgs.load_record(tmp_path / "adamw.mpk")
+
+    assert lbfgs.param_groups[0]["max_iter"] == 20
