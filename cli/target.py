@@ -96,5 +96,8 @@ def _module(name: str, folder: Path | None = None) -> ModuleType:
 
 def _failure_text(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        return f"it ends the program (SystemExit: {error}); put that under a main guard"
+        return (
+            f"it ends the program (SystemExit: {error}); put that code under "
+            "if __name__ == '__main__':"
+        )
     return error_text(error)

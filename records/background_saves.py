@@ -55,7 +55,7 @@ class SnapshotOptions:
             raise ValueError(f"snapshot must be 'copy' or 'lazy', got {snapshot!r:.60}")
         if type(staging) is not int or staging < 0:
             raise ValueError(
-                f"staging must be a number of bytes from 0 up, got {staging!r:.60}"
+                f"staging must be a number of bytes, at least 0, got {staging!r:.60}"
             )
         if snapshot == "lazy" and wait:
             raise ValueError(
@@ -243,7 +243,7 @@ def save_in_background(
         raise ValueError(
             "wait=False writes to a path, which is complete when the save ends; "
             + (
-                "bytes are returned at once, so leave it out"
+                "bytes are returned at once, so remove it"
                 if file is ...
                 else f"save to {file!r:.80} without it"
             )

@@ -95,12 +95,12 @@ def home_of(
     ``accepted`` are the keywords that it takes. Returns None if no other call takes it.
     """
     if keyword in _NEEDLESS[direction]:
-        return f"Leave it out: {_NEEDLESS[direction][keyword]}."
+        return f"Remove it: {_NEEDLESS[direction][keyword]}."
     name = _SYNONYMS[direction].get(keyword, keyword)
     option = f"{name}=..."
-    called = "It is" if name == keyword else f"It is called {name}, and is"
+    called = "It is" if name == keyword else f"The option is called {name}, and is"
     if name in accepted:
-        return f"It is called {name}: {_fill_example(example, option)}."
+        return f"The option is called {name}: {_fill_example(example, option)}."
     if "recorder" in accepted and name in _OF_RECORDERS:
         recorder = f"recorder=burnish.records.Recorder({option})"
         return f"{called} a setting of recorders: {_fill_example(example, recorder)}."
@@ -236,7 +236,7 @@ _NEEDLESS: dict[Direction, dict[str, str]] = {
     },
     "write": {
         "safe_serialization": "nothing is pickled",
-        "overwrite": "a save takes the place of an older file, at once and whole",
+        "overwrite": "a save always replaces an older file, atomically",
         "push_to_hub": "huggingface_hub.upload_folder uploads what was saved",
         "pickle_module": "nothing is pickled",
         "pickle_protocol": "nothing is pickled",

@@ -110,8 +110,8 @@ class Declared:
         # The form of a wrapper tensor records whether it is trained.
         if isinstance(again, nn.Parameter) and is_frozen and not is_wrapper(value):
             raise TypeError(
-                f"{path}: a frozen Parameter would come back as a trainable one; "
-                "declare a Tensor"
+                f"{path}: a frozen Parameter would be read back as a trainable "
+                "one; declare a Tensor"
             )
         has_factory = (
             isinstance(value, defaultdict) and value.default_factory is not None
@@ -204,14 +204,14 @@ def _check_class(value: object, again: object, path: str) -> None:
     cls = type(value)
     if cls is tuple and hasattr(again, "_fields"):
         kind = with_article(type(again).__qualname__)
-        raise TypeError(f"{path}: a tuple would come back as {kind}; store {kind}")
+        raise TypeError(f"{path}: a tuple would be read back as {kind}; store {kind}")
     if cls in _CONTAINERS or cls is OrderedDict or cls is type(again):
         return
     base = next(c for c in _CONTAINERS if isinstance(value, c))
     name, plain_name = with_article(cls.__qualname__), with_article(base.__name__)
     raise TypeError(
-        f"{path}: {name} would come back as {plain_name}; declare {cls.__qualname__}, "
-        f"or store {plain_name}"
+        f"{path}: {name} would be read back as {plain_name}; declare "
+        f"{cls.__qualname__}, or store {plain_name}"
     )
 
 
@@ -223,8 +223,8 @@ def _check_class_of_record(value: Storable, again: Storable, path: str) -> None:
     if type(value) is not type(again) and declares_fields(type(again)):
         name, new_name = (with_article(type(v).__qualname__) for v in (value, again))
         raise TypeError(
-            f"{path}: {name} would come back as {new_name}, which the field declares; "
-            "rename one of them, or store it in another field"
+            f"{path}: {name} would be read back as {new_name}, which the field "
+            "declares; rename one of them, or store it in another field"
         )
 
 

@@ -5,7 +5,7 @@ RecordError
 │   └── ForeignFileError        an intact file of something else, as far as is known
 ├── RecordVersionError      written by a newer version of the format or of the class
 ├── RecordMismatchError     the content does not fit what it is loaded into
-├── RecordChecksumError     the bytes are not those that were written
+├── RecordChecksumError     the bytes are not the ones that were written
 │   ├── MissingChecksumError    nothing says what was written
 │   └── PinnedDigestError       the file is not the one whose SHA-256 was given
 └── PrecisionError          a value does not fit the dtype asked for
@@ -94,9 +94,9 @@ class RecordChecksumError(RecordError):
 
     def __str__(self) -> str:
         return (
-            f"{self.file}: the bytes of {self.where} are not those that were written "
-            "(their checksum differs). Copy the file again or use an older one; "
-            "burnish.open_record(file, verify=False) reads it as it is."
+            f"{self.file}: the bytes of {self.where} are not the ones that were "
+            "written (their checksum differs). Copy the file again or use an "
+            "older one; burnish.open_record(file, verify=False) reads it anyway."
         )
 
 
@@ -125,9 +125,10 @@ class PinnedDigestError(RecordChecksumError):
 
     def __str__(self) -> str:
         return (
-            f"{self.file}: its SHA-256 is {self.sha256}, expected {self.expected}. It "
-            "is not the pinned file, and none of it was used. Get that file again, or "
-            "pin the new digest if the publisher confirms that the file changed."
+            f"{self.file}: its SHA-256 is {self.sha256}, expected "
+            f"{self.expected}. It is not the pinned file, and nothing in it was "
+            "used. Download the file again, or pin the new digest if the "
+            "publisher confirms that the file changed."
         )
 
 

@@ -182,8 +182,8 @@ def _warn_of_unread(reading: Reading) -> None:
     """Warn about content that is not saved, as it was not read, unless chosen so."""
     if reading.beside and reading.only is None:
         warn_user(
-            f"only the state dict of {reading.file!r} is saved, not what is stored "
-            f"beside it: {first_names(reading.beside, 8)}. "
-            f"burnish.save_record(torch.load({reading.file!r}, weights_only=True), "
-            "file) saves it whole"
+            f"only the state dict of {reading.file!r} is saved, not the rest of "
+            f"the file: {first_names(reading.beside, 8)}. "
+            f"burnish.save_record(torch.load({reading.file!r}, "
+            "weights_only=True), file) saves all of it"
         )

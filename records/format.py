@@ -148,11 +148,11 @@ class Format(ABC):
 def _advice(cls: type[Format], missing: list[str]) -> str:
     former = [name for name in ("write", "read") if name in vars(cls)]
     change = (
-        f" {' and '.join(former)} belonged to the earlier contract: a format no longer "
-        "sees tensors, precisions or sums. Turn write(record, sink, options) into "
-        "encode(contents, sink, options), which writes contents.header and the chunks "
-        "of contents.payloads() as they come and then contents.sums, and read(source) "
-        "into decode(source)."
+        f" {' and '.join(former)} belong to the earlier contract: a format no "
+        "longer handles tensors, precisions or checksums. Change write(record, "
+        "sink, options) into encode(contents, sink, options), which writes "
+        "contents.header and the chunks of contents.payloads() in order, and "
+        "then contents.sums, and read(source) into decode(source)."
         if former
         else ""
     )

@@ -167,10 +167,10 @@ def check_precision(record: Entries, precision: Precision) -> None:
     if precision.tensor or precision.paths or precision.has_own_rule:
         return
     raise ValueError(
-        "precision= applies to parameters, and nothing marks the tensors of "
-        f"{with_article(record.type_name)} as such. Choose them by path, as in "
-        "burnish.records.Precision(paths={'model.**': 'half'}), or choose all: "
-        "Precision(tensor='half')."
+        f"precision= applies to parameters, but {with_article(record.type_name)} "
+        "does not say which of its tensors are parameters. Choose them by path, "
+        "as in burnish.records.Precision(paths={'model.**': 'half'}), or "
+        "choose all: Precision(tensor='half')."
     )
 
 

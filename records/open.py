@@ -218,8 +218,8 @@ def _usable(device: torch.device | str | int) -> torch.device:
         raise_of_signal(error)
         reason = str(error).partition("\n")[0]
         raise ValueError(
-            f"device={str(device)!r} cannot be used here: {reason}. Leave device= out "
-            "to load the tensors into memory, or to the module's device."
+            f"device={str(device)!r} cannot be used here: {reason}. Remove "
+            "device= to load the tensors into memory, or to the module's device."
         ) from error
     return target
 
@@ -292,7 +292,8 @@ def _check_parameters(
         return
     if all(precision.stored_dtype(entry) is entry.dtype for entry in tensors):
         raise ValueError(
-            f"dtype= applies to parameters, and nothing marks the tensors of this "
-            f"{record.type_name} as such ({record.reading.file}). Leave dtype= out, "
-            "and convert what you need from open_record(file).to_data()."
+            f"dtype= applies to parameters, but this {record.type_name} does not "
+            f"say which of its tensors are parameters ({record.reading.file}). "
+            "Remove dtype=, and convert the tensors that you need from "
+            "open_record(file).to_data()."
         )

@@ -251,8 +251,8 @@ class RecordPrecision:
             n_values = quantity(sum(self._zeroed.values()), "value")
             n_entries = quantity(len(self._zeroed), "entry")
             warn_user(
-                f"{n_values} other than 0 stored as 0 in {n_entries}, {example} among "
-                "them: too small for the precision",
+                f"{n_values} other than 0 stored as 0 in {n_entries}, {example} "
+                "among them: too small for the precision",
             )
 
 
@@ -269,10 +269,10 @@ def precision_hint(value: object) -> str:
     if dtype is None:
         return ""
     if dtype.is_floating_point:
-        return f" The dtype itself, {dtype}, is one; no text names it."
+        return f" Pass the dtype itself, {dtype}, not a string."
     return (
-        " Weights as integers need scales beside them: quantize the module, with "
-        "torchao or layers of your own, and save what comes out."
+        " Integer weights need scales: quantize the module, with torchao or "
+        "your own layers, and save the result."
     )
 
 

@@ -68,8 +68,8 @@ def entries_in(
 def _already_read(record: object) -> ValueError:
     return ValueError(
         "sha256= is the digest of a file, and this is "
-        f"{with_article(type(record).__name__)}, which has been read. Pass it when "
-        "the file is opened: burnish.open_record(file, sha256=...)."
+        f"{with_article(type(record).__name__)}, which was read already. Pass it "
+        "when you open the file: burnish.open_record(file, sha256=...)."
     )
 
 

@@ -211,9 +211,10 @@ class Record(Storable, FoldedHtml):
         values = self.fields()
         if names := undeclared_attributes(self, values):
             warn_user(
-                f"the {type(self).__name__} has {first_names(names, 4)}, but its class "
-                "declares no such field, so it is not stored. Declare it with its "
-                "type, or begin its name with _ if it should not be stored",
+                f"the {type(self).__name__} has {first_names(names, 4)}, but its "
+                "class declares no such field, so it is not stored. Declare it "
+                "with its type, or start its name with _ if it should not be "
+                "stored",
                 RuntimeWarning,
             )
         nodes = encoder.fields(values, path, depth)

@@ -404,8 +404,8 @@ def _cure(cls: type[Storable], unknown: list[str], missing: list[str]) -> str:
     cures: list[str] = []
     if missing:
         cures.append(
-            f"Give {missing[0]!r} a default in {cls.__qualname__}, which is used for "
-            "older files."
+            f"Give {missing[0]!r} a default in {cls.__qualname__}, which older "
+            "files then get."
         )
     if unknown:
         cures.append(_OTHER_CLASS)

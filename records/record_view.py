@@ -82,8 +82,8 @@ def _unread(entries: Entries, name: str) -> str:
     if name not in entries.reading.beside:
         return ""
     return (
-        " It is stored beside the state dict, and only that was read: "
-        f"torch.load({file!r}, weights_only=True)[{name!r}]."
+        " It is stored next to the state dict, and only the state dict was "
+        f"read: torch.load({file!r}, weights_only=True)[{name!r}]."
     )
 
 
@@ -160,11 +160,11 @@ def _hint_of_record(name: str) -> str:
     """Return the equivalent in a record of other classes' method ``name``."""
     if hasattr(dict, name):
         return (
-            " A record is no dict, and read-only. A dict of it is to_data(), or "
-            "to_state_dict() for tensors alone."
+            " A record is not a dict, and is read-only. Use to_data() for a "
+            "dict of it, or to_state_dict() for only its tensors."
         )
     if name == "to_dict":
-        return " It is to_data(), or to_state_dict() for tensors alone."
+        return " Use to_data(), or to_state_dict() for only the tensors."
     return " It is to_state_dict()." if name == "state_dict" else ""
 
 
@@ -176,8 +176,8 @@ def _hint_of_part(name: str, nest_path: str | None) -> str:
     if name in ("to_data", "to_dict") or hasattr(dict, name):
         if nest_path is not None:
             return (
-                " A part of a record is no dict: open_record(file).to_data() has one "
-                f"at {nest_path!r}."
+                " A part of a record is not a dict: open_record(file).to_data() "
+                f"has one at {nest_path!r}."
             )
         name = "to_state_dict"
     if name == "state_dict":

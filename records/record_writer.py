@@ -97,7 +97,9 @@ class RecordWriter:
         if self.compression is not None and not self._is_seekable_zstd():
             codec_named(self.compression, self.format)
         if self.level is not None and self.compression is None:
-            raise ValueError("level= is that of compression=; pass that as well")
+            raise ValueError(
+                "level= is the level of compression=; pass compression= as well"
+            )
         if self.block_sums is not None:
             _check_block_sums(self)
 
@@ -183,8 +185,8 @@ class RecordWriter:
             content, name = difference
             ending = form.suffixes[0] + (f".{codec.name}" if codec else "")
             raise ValueError(
-                f"{path}: the name says {name}, but the recorder writes {content}. "
-                f"Name the file *{ending}, or leave recorder= out."
+                f"{path}: the name says {name}, but the recorder writes "
+                f"{content}. Name the file *{ending}, or remove recorder=."
             )
 
     def _check(self, flat: Entries, precision: Precision) -> None:
@@ -218,9 +220,9 @@ def _check_convention(flat: Entries, chosen: Convention) -> None:
     convention = convention_of(flat)
     if chosen != convention:
         raise ValueError(
-            f"convention={chosen!r}: the record has the names and orders "
-            f"of {convention}, and only its module knows which of them differ. "
-            "Write the module: save_record(module, file, recorder=...)."
+            f"convention={chosen!r}: the record has the names and orders of "
+            f"{convention}, and only its module knows how they differ. Save the "
+            "module: save_record(module, file, recorder=...)."
         )
 
 
@@ -381,10 +383,10 @@ def _describe(
     if not isinstance(record, Storable):  # pyright: ignore[reportUnnecessaryIsInstance]  # users pass anything
         name = type(record).__qualname__
         raise TypeError(
-            f"a recorder writes records, got {with_article(name)}. A module is written "
-            "by burnish.save_record(module, file, recorder=...); "
-            "burnish.Record.from_state_dict makes a record of a dict of tensors, "
-            "open_record makes one of a part of a record."
+            f"a recorder writes records, got {with_article(name)}. A module is "
+            "written by burnish.save_record(module, file, recorder=...); use "
+            "burnish.Record.from_state_dict for a dict of tensors, and "
+            "open_record for a part of a record."
         )
     flat = record.flat()
     metadata = combine_metadata(flat.metadata, metadata)
@@ -416,20 +418,22 @@ def writer_of_suffix(file: str) -> RecordWriter:
     file = os.fsdecode(file)
     content = format_of_suffix(file)
     if content is None:
-        raise ValueError(f"{no_format_in(file)} With recorder=, any name will do.")
+        raise ValueError(
+            f"{no_format_in(file)} With recorder=, any file name is accepted."
+        )
     if os.path.islink(file):
         place = os.path.realpath(file)
         if format_of_suffix(place) not in (None, content):
             raise ValueError(
-                f"{file}: a link to {place}, whose name says another format. Choose "
-                "another file name, or remove the link."
+                f"{file}: a link to {place}, whose suffix is that of another "
+                "format. Choose another file name, or remove the link."
             )
     name, codec = content
     if not format_named(name).is_writable:
         stem = file[: -len(suffix_of(file.lower(), suffixes()))]
         raise ValueError(
-            f"{file}: such files can only be read. Write {stem + '.mpk'!r}, "
-            f"or {stem + '.safetensors'!r} for other libraries. For a torch file: "
+            f"{file}: such files are read-only. Write {stem + '.mpk'!r}, or "
+            f"{stem + '.safetensors'!r} for other libraries. For a torch file: "
             "torch.save(record.to_state_dict(), file)."
         )
     if name == "mpk.zst" and codec is None:
@@ -440,8 +444,8 @@ def writer_of_suffix(file: str) -> RecordWriter:
 def no_format_in(file: str) -> str:
     """Return advice for a name without a format's suffix."""
     return (
-        f"{file}: the name must say the format. Write {_proposal(file)!r}; "
-        f"supported endings: {_writable_suffixes()}."
+        f"{file}: the suffix must be that of a format. Write "
+        f"{_proposal(file)!r}; supported endings: {_writable_suffixes()}."
     )
 
 

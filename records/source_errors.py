@@ -70,9 +70,9 @@ def unknown_content(source: Source, content: Source | None) -> RecordFormatError
 
 
 _CURE_OF_ZEROS = (
-    "Its space was allocated but its content never arrived, as after an interrupted "
-    "copy or a disk that lost data it had confirmed. Copy the file again, or use an "
-    "older one."
+    "Its space was allocated, but its content was never written, for "
+    "example because a copy was interrupted or a disk lost data. Copy the "
+    "file again, or use an older one."
 )
 
 
@@ -144,12 +144,12 @@ def _how_to_read_weights(folder: str, names: list[str]) -> str:
     if "config.json" in names:
         file = os.path.join(folder, "model.safetensors")
         has_file = "model.safetensors" in names
-        weights = f"; its weights alone are the file {file!r}" if has_file else ""
+        weights = f"; only the weights: the file {file!r}" if has_file else ""
         return f"which burnish.from_pretrained({folder!r}, Net) reads{weights}"
     if any(name.endswith(".safetensors.index.json") for name in names):
         return (
-            f"a record in several files; burnish convert {folder!r} NEW.mpk makes one "
-            "file of it"
+            f"a record in several files; burnish convert {folder!r} NEW.mpk "
+            "merges it into one file"
         )
     return ""
 
@@ -189,13 +189,13 @@ def not_readable(value: object) -> TypeError:
     expected = "a source must be a path, a binary file, bytes or a record"
     if isinstance(value, Mapping):
         return TypeError(
-            f"{expected}, got {with_article(type(value).__name__)}. A state dict "
-            "becomes one by burnish.Record.from_state_dict(state_dict)."
+            f"{expected}, got {with_article(type(value).__name__)}. For a state "
+            "dict: burnish.Record.from_state_dict(state_dict)."
         )
     if hasattr(value, "named_parameters"):
         return TypeError(
-            f"{expected}, got {with_article(type(value).__name__)}. The record of a "
-            "module is burnish.core.into_record(module)."
+            f"{expected}, got {with_article(type(value).__name__)}. For a "
+            "module: burnish.core.into_record(module)."
         )
     return TypeError(f"{expected}, got {value!r:.80}")
 

@@ -38,8 +38,8 @@ def required_class(name: str) -> type[SimpleOptimizer[Any]]:
     if cls is None:
         hint = did_you_mean(name, map(class_name, _simple_classes()))
         raise ValueError(
-            f"no optimizer {name!r} is defined here; import the module that defines "
-            f"it.{hint}"
+            f"no optimizer {name!r} is defined in this program; import the "
+            f"module that defines it.{hint}"
         )
     return cls
 

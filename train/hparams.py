@@ -67,26 +67,28 @@ class CheckpointHparams(Hparams):
     save_top_k: int = Hparam(default=3, ge=-1)
     every_n_epochs: int = Hparam(default=1, ge=1)
     only: str | list[str] | None = Hparam(
-        default=None, description="patterns of what is saved of the model; default: all"
+        default=None,
+        description="patterns of the model's tensors to save; default: all",
     )
     exclude: str | list[str] | None = Hparam(
-        default=None, description="patterns of what is not saved of it"
+        default=None, description="patterns of the model's tensors not to save"
     )
     unchanged: Literal["write", "link"] = Hparam(
         default="write",
-        description="link: what the previous checkpoint has is not written again",
+        description="link: do not write again what the previous checkpoint has",
     )
     wait: bool = Hparam(
-        default=True, description="whether training waits until each is written"
+        default=True,
+        description="whether training waits until each checkpoint is written",
     )
     snapshot: Literal["copy", "lazy"] = Hparam(
         default="copy",
-        description="with wait=False: whether all is copied at once, or before a step",
+        description="with wait=False: copy everything at once, or before a step",
     )
     staging: int = Hparam(
         default=64 << 20,
         ge=0,
-        description="with snapshot=lazy: the most bytes that are copied at a step",
+        description="with snapshot=lazy: the largest number of bytes to copy at a step",
     )
 
 
@@ -135,7 +137,7 @@ class DataHparams(Hparams):
     loader: DataLoaderHparams | None = None
     seed: int = Hparam(
         default_factory=lambda: random.SystemRandom().randrange(10_000),
-        description="of the split and the order; drawn and kept if not given",
+        description="seed of the split and the order; drawn and stored if not set",
     )
     split: tuple[float, float] | tuple[float, float, float] = Hparam(
         default=(0.8, 0.1, 0.1), description="shares of training, validation, test"

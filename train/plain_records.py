@@ -80,7 +80,7 @@ def _encode_config(encoding: Encoding, value: object, path: str, depth: int) -> 
         cure = "give its class load_state_dict too"
     else:
         # A part is asked for its state, but not the objects inside of one.
-        cure = "store its state_dict(), or save it as a part, under a name of its own"
+        cure = "store its state_dict(), or save it as a part, under its own name"
     raise no_data(value, path, cure)
 
 

@@ -137,14 +137,15 @@ class ResumableSampler(Sampler[int]):
         if n_stored != n_samples:
             raise ValueError(
                 f"the sampler was saved with {quantity(n_stored, 'sample')}, but there "
-                f"are {n_samples} now; restore without it to start an epoch"
+                f"are {n_samples} now; restore without it to start a new epoch"
             )
         was_shuffled = state_dict.get("shuffle", self.shuffle)
         if state_dict["position"] and was_shuffled != self.shuffle:
             raise ValueError(
-                f"the sampler was saved in an epoch with shuffle={was_shuffled}, but "
-                f"shuffle={self.shuffle} would draw some of its samples twice; pass "
-                f"shuffle={was_shuffled}, or restore without it to start an epoch"
+                f"the sampler was saved in an epoch with shuffle={was_shuffled}, "
+                f"but shuffle={self.shuffle} would draw some of its samples "
+                f"twice; pass shuffle={was_shuffled}, or restore without it to "
+                "start a new epoch"
             )
         self._n_of_epoch = n_samples
         n_drawn = state_dict["position"] * state_dict.get("n_ranks", self.n_ranks)
@@ -189,8 +190,8 @@ class ResumableLoader(DataLoader[T]):
         for name, cure in _OF_ITS_OWN.items():
             if options.get(name) is not None:
                 raise TypeError(
-                    f"ResumableLoader({name}=...): it orders its samples itself, so "
-                    f"that it can resume; {cure}"
+                    f"ResumableLoader({name}=...): it sets the order of its "
+                    f"samples itself, so that it can resume; {cure}"
                 )
         if isinstance(dataset, DataLoader):
             raise TypeError(
@@ -286,7 +287,8 @@ def _sized(dataset: object) -> Any:
     # A dataset that knows its length may still lack the requested samples.
     if not hasattr(dataset, "__len__") or isinstance(dataset, IterableDataset):
         raise TypeError(
-            f"{with_article(type(dataset).__name__)} cannot be indexed, so its place "
-            "cannot be saved; give the dataset __len__ and __getitem__"
+            f"{with_article(type(dataset).__name__)} cannot be indexed, so the "
+            "position in it cannot be saved; give the dataset __len__ and "
+            "__getitem__"
         )
     return dataset

@@ -299,10 +299,10 @@ def warn_unheld(params: BoundParams) -> None:
     unheld = params.unheld() if departed else []
     if unheld:
         warn_user(
-            f"{first_names(departed, 4)} were removed from the module after the "
-            f"optimizer was built, and {first_names(unheld, 4)} were added (by a "
-            "parametrization or a new layer). The optimizer does not step what "
-            "was added: bind a new optimizer, or add the parameters to it: "
+            "since the optimizer was built, the module has lost "
+            f"{first_names(departed, 4)} and got {first_names(unheld, 4)} (by a "
+            "parametrization or a new layer). The optimizer does not step what was "
+            "added: bind a new optimizer, or add the parameters to it: "
             "optim.add_param_group({'params': [...]})",
             RuntimeWarning,
         )

@@ -28,19 +28,21 @@ from .wrapped_tensors import form_of, parts_by_name
 from .wrapper_forms import wrapper_node
 
 UNDECLARED_ENUM = (
-    "would come back as a str, its name, since no field declares its class; store its "
-    ".value, or store it in a field of a record that declares the enum"
+    "would be read back as a str, its name, since no field declares its "
+    "class; store its .value, or store it in a field of a record that "
+    "declares the enum"
 )
 
 UNDECLARED_RECORD = (
-    "would not come back as one, since no field declares its class; store it in a "
-    "field that declares its class (as list[{0}] does), or store its fields()"
+    "would not be read back as one, since no field declares its class; "
+    "store it in a field that declares its class (as list[{0}] does), or "
+    "store its fields()"
 )
 
 
 UNDECLARED_TYPE = (
-    "would come back as plain data, since no field declares its class; store it in a "
-    "field of a record that declares the class"
+    "would be read back as plain data, since no field declares its class; "
+    "store it in a field of a record that declares the class"
 )
 
 

@@ -213,9 +213,9 @@ class Entry:
         """Return the same entry with ``tensor`` as its value."""
         if not isinstance(tensor, torch.Tensor):  # pyright: ignore[reportUnnecessaryIsInstance]  # users' functions return anything
             raise TypeError(
-                f"{self.path}: expected a tensor, got {short_repr(tensor)}. A function "
-                "for map_tensors returns the tensor that takes the place of the one "
-                "it gets"
+                f"{self.path}: expected a tensor, got {short_repr(tensor)}. A "
+                "function for map_tensors must return the tensor that replaces "
+                "its argument"
             )
         return self._with(tensor.dtype, tuple(tensor.shape), tensor)
 

@@ -89,7 +89,7 @@ class PlainDataEncoding(Encoding):
 def warn_of_class(value: object, path: str, substitute: str) -> None:
     """Warn that ``value``, at ``path``, comes back as ``substitute``."""
     name = with_article(f"{type(value).__module__}.{type(value).__qualname__}")
-    warn_user(f"{path}: {name} comes back as {substitute}")
+    warn_user(f"{path}: {name} will be read back as {substitute}")
 
 
 _PATH = type(PurePath())
@@ -107,8 +107,8 @@ def no_data(value: object, path: str, cure: str) -> TypeError:
     cure = usual_cure(value) or cure
     name = f"{type(value).__module__}.{type(value).__qualname__}"
     return TypeError(
-        f"{path}: {with_article(name)} is not plain data, and checkpoints hold no "
-        f"pickles; {cure}, or leave it out"
+        f"{path}: {with_article(name)} is not plain data, and checkpoints hold "
+        f"no pickles; {cure}, or leave it out of the checkpoint"
     )
 
 
@@ -151,9 +151,10 @@ def _defaultdict(encoding: Encoding, value: Any, path: str, depth: int) -> Node:
     if name is None:
         if value.default_factory is not None:
             warn_user(
-                f"{path}: a defaultdict comes back as a dict, since files do not store "
-                f"its default_factory, {short_repr(value.default_factory, 60)}; those "
-                f"of {', '.join(FACTORIES.values())} come back unchanged"
+                f"{path}: a defaultdict will be read back as a dict, since files "
+                "do not store its default_factory, "
+                f"{short_repr(value.default_factory, 60)}; those of "
+                f"{', '.join(FACTORIES.values())} are read back unchanged"
             )
         return _mapping(encoding, value, path, depth)
     return {"$defaultdict": [name, encoding.encode(dict(value), path, depth + 1)]}

@@ -48,8 +48,8 @@ def rename_record(record: E, rename: Renames, file: str) -> tuple[E, dict[str, s
 
     def refusal(path: str, i: int) -> Exception:
         problem = (
-            f"{path}: {record.entries()[i].path}, a tensor in the plain data there, is "
-            "dropped; drop both or none"
+            f"{path}: {record.entries()[i].path}, a tensor in the plain data "
+            "there, is dropped; drop both or neither"
         )
         return RecordMismatchError(file, [problem])
 
@@ -199,13 +199,14 @@ def _by_rules(rules: Sequence[RenameRule]) -> Renamer:
     for rule in rules:
         if not callable(getattr(rule, "rename", None)):
             raise TypeError(
-                f"rename: {rule!r:.60} is not a rewrite rule; give a dict of paths, "
-                "or rules such as RenameField(old, new)"
+                f"rename: {rule!r:.60} is not a rewrite rule; pass a dict of "
+                "paths, or rules such as RenameField(old, new)"
             )
         if _only_computes(rule):
             raise TypeError(
-                f"rename: {rule!r:.100} computes values, and renames nothing. Such a "
-                "rule belongs to the class: version=1, upgrade_rules={0: [...]}"
+                f"rename: {rule!r:.100} computes values, and rename= only "
+                "renames. Give such a rule to the class: version=1, "
+                "upgrade_rules={0: [...]}"
             )
 
     def new_name(path: str) -> str | None:
@@ -251,9 +252,10 @@ def _check_prefix(paths: Collection[str], old_path: object, new_path: object) ->
     """Raise for an old name that does not exist, or for an invalid pair of names."""
     if not isinstance(old_path, str) or not isinstance(new_path, str):
         raise TypeError(
-            f"rename: {old_path!r} to {new_path!r}; both must be paths, or prefixes "
-            "of paths. To leave an entry out, use exclude=. Several tensors of one are "
-            "made by an upgrade rule of the class, burnish.core.SplitTensor"
+            f"rename: {old_path!r} to {new_path!r}; both must be paths, or "
+            "prefixes of paths. To leave an entry out, use exclude=. To split "
+            "one tensor into several, use an upgrade rule of the class, "
+            "burnish.core.SplitTensor"
         )
     if old_path and not any(
         p == old_path or p.startswith(old_path + ".") for p in paths

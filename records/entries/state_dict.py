@@ -125,9 +125,10 @@ def _refuse_checkpoint(content: Mapping[Any, object]) -> None:
             isinstance(value, torch.Tensor) for value in candidate.values()
         ):
             raise TypeError(
-                f"this is a dict with a state dict at {name!r}, expected the state "
-                f"dict itself: burnish.Record.from_state_dict(checkpoint[{name!r}]). "
-                "burnish.Checkpoints stores all of a run"
+                f"this is a dict with a state dict at {name!r}, expected the "
+                "state dict itself: "
+                f"burnish.Record.from_state_dict(checkpoint[{name!r}]). "
+                "burnish.Checkpoints stores a whole run"
             )
 
 

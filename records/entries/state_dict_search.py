@@ -106,8 +106,8 @@ def _dotted(path: _Keys) -> str:
 def _warn_of_rest(paths: list[_Keys], path: _Keys, file: str, read: str) -> None:
     beside = first_names(map(_dotted, paths), 5)
     warn_user(
-        f"{file}: only the state dict {_dotted(path)!r} was read, not the "
-        f"weights beside it ({len(paths)}): {beside}. To read others: "
+        f"{file}: only the state dict {_dotted(path)!r} was read, not the other "
+        f"weights in the file ({len(paths)}): {beside}. To read others: "
         f"burnish.Record.from_state_dict({read}[key]).",
     )
 

@@ -229,5 +229,5 @@ class Text:
 
 def _numbers_in(text: bytes) -> bytes:
     if not text.strip():
-        raise ValueError("a comma with no number beside it")
+        raise ValueError("a comma without a number next to it")
     return text

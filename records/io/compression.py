@@ -189,7 +189,7 @@ def _content(
             data = decoder.unused_data if decoder.eof else b""
     if not decoder.eof:
         raise RecordFormatError(
-            source.name, "a file that ends before its content", cure=TRUNCATED
+            source.name, "a file that ends before its content does", cure=TRUNCATED
         )
     return content
 

@@ -12,7 +12,12 @@ _TEXT = (
 
 _SIGNATURES: tuple[tuple[bytes, int, str, str], ...] = (
     (b"\x93NUMPY", 0, "a NumPy array (.npy)", "Read it with numpy.load(file)."),
-    (b"\x89HDF\r\n\x1a\n", 0, "an HDF5 file", "h5py reads it, or its program."),
+    (
+        b"\x89HDF\r\n\x1a\n",
+        0,
+        "an HDF5 file",
+        "Read it with h5py, or with the program that wrote it.",
+    ),
     (b"GGUF", 0, "a GGUF file of llama.cpp", "The package gguf reads it."),
     (b"PK\x05\x06", 0, "an empty zip archive", "It is empty: copy it again."),
     (b"PAR1", 0, "a Parquet file", "pyarrow or pandas reads it."),
@@ -98,8 +103,9 @@ def foreign_json(key: str) -> tuple[str, str]:
     if key == "weight_map":
         return (
             "the index of weights in several files",
-            "burnish.from_pretrained(folder, Net) reads the folder if config.json is "
-            "in it, and burnish convert FOLDER NEW.mpk makes one file of it.",
+            "burnish.from_pretrained(folder, Net) reads the folder if "
+            "config.json is in it, and burnish convert FOLDER NEW.mpk merges it "
+            "into one file.",
         )
     if key == "step":
         return (

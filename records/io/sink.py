@@ -113,19 +113,19 @@ class StreamSink:
             if isinstance(self._file, io.RawIOBase):
                 raise BlockingIOError(
                     errno.EAGAIN,
-                    f"{self._file!r:.80} is non-blocking, so bytes would be lost; make "
-                    "it blocking: os.set_blocking(file.fileno(), True), or "
-                    "settimeout(None) of a socket; in a class of your own, write() "
-                    "must return how many bytes it took",
+                    f"{self._file!r:.80} is non-blocking, so bytes would be "
+                    "lost; make it blocking: os.set_blocking(file.fileno(), "
+                    "True), or settimeout(None) of a socket; in your own class, "
+                    "write() must return how many bytes it took",
                 )
             return len(view)
         # True, which some return on success, would count as one byte.
         is_count = isinstance(n_written, SupportsIndex) and n_written is not True
         if not (is_count and 0 < int(n_written) <= len(view)):
             raise OSError(
-                f"{self._file!r:.80} takes no more bytes: asked to write "
-                f"{len(view):,}, its write() returned {n_written!r:.40}, expected the "
-                "number of bytes that it took, or None for all"
+                f"{self._file!r:.80} accepts no more bytes: asked to write "
+                f"{len(view):,}, its write() returned {n_written!r:.40}, "
+                "expected the number of bytes that it took, or None for all"
             )
         return int(n_written)
 

@@ -129,9 +129,9 @@ def _is_alone(group: Any) -> bool:
         return False
     if group is not None:
         raise RuntimeError(
-            "the process group has ended, and its processes still needed it: call "
-            "wait() on background saves before destroy_process_group(). What was "
-            "saved before is unchanged"
+            "the process group was destroyed while its processes still needed "
+            "it: call wait() on background saves before "
+            "destroy_process_group(). What was saved before is unchanged"
         )
     return True
 
@@ -150,9 +150,9 @@ def _exchange(operation: Callable[..., object], *arguments: object) -> None:
         operation(*arguments)
     except RuntimeError as error:
         error.add_note(
-            f"process {rank()} waited for the other processes here: one of them has "
-            "ended, perhaps with an error that it printed, or does not make the same "
-            "calls. What was saved before is unchanged"
+            f"process {rank()} waited here for the other processes: one of them "
+            "has ended (look for its error), or does not make the same calls. "
+            "What was saved before is unchanged"
         )
         raise
 

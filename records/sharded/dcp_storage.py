@@ -257,9 +257,9 @@ class RecordStorageReader(StorageReader):
             raise RecordMismatchError(
                 self._opened().reading.file,
                 ["the processes load different records, each its own rows of them"],
-                "Nothing was changed. Give all of them the same folder, on a disk or "
-                "in a storage that they all see; if it was saved again meanwhile, load "
-                "it again.",
+                "Nothing was changed. Pass the same folder to all of them, on a "
+                "disk or storage that they can all read; if it was saved again "
+                "meanwhile, load it again.",
             )
         return plans
 

@@ -103,7 +103,7 @@ class PartFiles:
         if source.size != part.size or self._digest_of(source) != part.digest:
             raise RecordFormatError(
                 source.name,
-                f"{quantity(source.size, 'byte')}, with different content from what "
+                f"{quantity(source.size, 'byte')}, with different content than "
                 "the index says",
                 f"{quantity(part.size, 'byte')}, as they were saved with it",
                 DAMAGED,

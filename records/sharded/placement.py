@@ -18,7 +18,7 @@ def layout_of(tensor: Any, path: str) -> Layout | None:
     if any(placement.is_partial() for placement in placements):
         raise RecordError(
             f"{path}: its placements are {placements}, so no process has its "
-            "values; add them up first: tensor.redistribute(placements=...)"
+            "full values; reduce them first: tensor.redistribute(placements=...)"
         )
     return _layout(tensor.device_mesh, placements)
 

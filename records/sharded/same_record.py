@@ -37,8 +37,8 @@ def check_same_record(record: Entries, groups: Sequence[Any]) -> None:
 
 
 _SAME_CONTENT = (
-    "Load the same on all of them; if it was saved again meanwhile, load it again. "
-    "Load what only one process has into that module alone "
+    "Load the same record on all of them; if it was saved again meanwhile, "
+    "load it again. Load what only one process has into its module alone "
     "(burnish.load_record(net.experts, file))."
 )
 

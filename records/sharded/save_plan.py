@@ -145,10 +145,11 @@ def plan_by_rectangles(
         ]
         if not is_cover(chunks, entry.shape):
             raise RecordError(
-                f"{entry.path}: what the processes hold of it, {sorted(holders)}, does "
-                f"not cover shape {entry.shape} exactly once; nothing was written. "
-                f"{len(messages)} save together: all that hold the module must, "
-                "before their process group ends, and as one group"
+                f"{entry.path}: what the processes hold of it, "
+                f"{sorted(holders)}, does not cover shape {entry.shape} exactly "
+                f"once; nothing was written. {len(messages)} save together: all "
+                "processes that hold the module must save, as one group, before "
+                "their process group is destroyed"
             )
         plan.index.numbers.append(IN_CHUNKS)
         plan.index.chunks[row] = chunks
@@ -200,10 +201,11 @@ def tensor_digest(tensor: torch.Tensor) -> bytes:
 def other_values(paths: str) -> RecordError:
     """Return the error for processes that have different values of one tensor."""
     return RecordError(
-        f"{paths}: the processes hold different values, but a folder has room for "
-        "those of only one. If each has its own module (a pipeline stage, experts), it "
-        "must save to its own folder, with group=; if they are copies, make "
-        "them equal first (torch.distributed.broadcast). Nothing was written"
+        f"{paths}: the processes hold different values, but a folder can store "
+        "only those of one process. If each has its own module (a pipeline "
+        "stage, experts), it must save to its own folder, with group=; if they "
+        "are copies, make them equal first (torch.distributed.broadcast). "
+        "Nothing was written"
     )
 
 

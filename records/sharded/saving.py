@@ -93,8 +93,8 @@ def check_no_group(group: Any, file: object) -> None:
     if group is not None:
         raise ValueError(
             "group= says which processes write a folder together, but "
-            f"{'no file' if file is ... else repr(file)} is not a folder: end its name "
-            "with a slash, or leave group= out"
+            f"{'no file' if file is ... else repr(file)} is not a folder: end "
+            "its name with a slash, or remove group="
         )
 
 
@@ -138,8 +138,8 @@ def writer_of_folder(folder: str, recorder: RecordWriter | str | None) -> Record
     writer = writer_for(..., recorder)
     if (writer.format, writer.compression, writer.convention) != ("mpk", None, None):
         raise ValueError(
-            f"{folder}: a folder has .mpk parts, and each process writes its own; "
-            "leave recorder= out, and pass precision= here"
+            f"{folder}: a folder has .mpk parts, and each process writes its "
+            "own; remove recorder=, and pass precision= here"
         )
     return writer
 
@@ -255,8 +255,8 @@ def _write_own(
 
 
 _SAME_FOLDER = (
-    "All processes must save to the same folder, on a disk or in a storage that all of "
-    "them see; what the folder held before is unchanged"
+    "All processes must save to the same folder, on a disk or storage that "
+    "all of them can access; what the folder held before is unchanged"
 )
 
 

@@ -136,7 +136,7 @@ def check_places(
         raise RecordFormatError(file, "columns of different lengths")
     in_chunks = {i for i, number in enumerate(numbers) if number == IN_CHUNKS}
     if in_chunks != index.chunks.keys():
-        raise RecordFormatError(file, "rectangles of tensors other than it says")
+        raise RecordFormatError(file, "rectangles of different tensors than it says")
     for i, number in enumerate(numbers):
         if number >= n_layouts:
             raise RecordFormatError(file, f"layout {number} of {n_layouts}")
@@ -145,7 +145,7 @@ def check_places(
             if any(dim >= len(shapes[i]) for _, dim in cuts):
                 raise RecordFormatError(file, f"a layout that cuts tensor {i} nowhere")
         elif number == IN_CHUNKS and not is_cover(index.chunks[i], shapes[i]):
-            raise RecordFormatError(file, f"rectangles that are not all of tensor {i}")
+            raise RecordFormatError(file, f"rectangles that do not cover tensor {i}")
         elif number == IN_FIRST and not index.parts and math.prod(shapes[i]):
             raise RecordFormatError(file, "tensors, and no parts")
     index.numbers = list(numbers)

@@ -16,8 +16,9 @@ def tensor_of_array(array: Any, path: str) -> torch.Tensor:
     if type(array) not in (np.ndarray, np.memmap):
         raise TypeError(
             f"{path}: "
-            f"{with_article(type(array).__module__)}.{type(array).__qualname__} would "
-            "come back as a plain array; store its parts, such as .data and .mask"
+            f"{with_article(type(array).__module__)}.{type(array).__qualname__} "
+            "would be read back as a plain array; store its parts, such as "
+            ".data and .mask"
         )
     if array.dtype.kind not in "biufc":
         raise TypeError(f"{path}: an array of dtype {array.dtype} is not plain numbers")

@@ -131,9 +131,9 @@ def _convert_rest(
             path,
             float(wide[misfits][0]),
             name_of_dtype(out.dtype),
-            "Save with precision='bfloat16', which has the range of float32, keep "
-            f"this entry (Precision(param=..., keep=[{path!r}])), or choose what "
-            "such values become with overflow='saturate' or 'allow'.",
+            "Save with precision='bfloat16', which has the range of float32, "
+            f"keep this entry (Precision(param=..., keep=[{path!r}])), or choose "
+            "how to store such values with overflow='saturate' or 'allow'.",
         )
     # A cast of such values differs between dtypes, and between versions of torch.
     if overflow == "saturate":
@@ -177,8 +177,9 @@ def _n_zeroed(
             path,
             float(values.to(out.device)[zeroed][0]),
             name_of_dtype(out.dtype),
-            "It would become 0. Store these values in a dtype with more exponents "
-            "(bfloat16, float32), or allow it with Precision(underflow='allow').",
+            "It would become 0. Store these values in a dtype with a wider "
+            "range (bfloat16, float32), or allow it with "
+            "Precision(underflow='allow').",
         )
     return count
 

@@ -159,9 +159,9 @@ def unreadable(tensor: Tensor) -> str | None:
     memory = _memory(tensor)
     if is_distributed(tensor) and _is_spread(tensor):
         return (
-            "a DTensor spread over several processes. Save it to a folder, in "
-            "all of them: save_record(net, 'net/'). For a single file, gather it in "
-            "all of them (full_tensor()) and save the plain tensor in one."
+            "a DTensor sharded over several processes. Save it to a folder, in "
+            "all of them: save_record(net, 'net/'). For a single file, gather "
+            "it in all of them (full_tensor()) and save the plain tensor in one."
         )
     for hinders, problem in _HINDRANCES:
         if hinders(memory):
@@ -182,8 +182,8 @@ def unreadable(tensor: Tensor) -> str | None:
     if _is_elsewhere(memory) or not memory.numel() or memory_address(memory):
         return None
     return (
-        f"{with_article(type(memory).__name__)} has no memory of its own to read or to "
-        "fill. Use its inner tensors, or leave it out."
+        f"{with_article(type(memory).__name__)} has no memory of its own to read "
+        "or to write. Use its inner tensors, or leave it out."
     )
 
 
@@ -203,7 +203,7 @@ _HINDRANCES: tuple[tuple[Callable[[Tensor], bool], str], ...] = (
     (
         is_inside_functorch,
         "a tensor inside a torch.func transform, which has no memory of its "
-        "own. Save or load the module outside of it.",
+        "own. Save or load the module outside of the transform.",
     ),
     (
         lambda memory: memory.is_nested,

@@ -339,10 +339,11 @@ class HeldTensor:
 
     def _changed(self, how: str) -> RecordError:
         return RecordError(
-            f"{self.path}: its values changed before they were in the file ({how}). "
-            "With snapshot='lazy' only steps of optimizers and load_record may change "
-            "what is being saved; wait() for the save before anything else does, or "
-            "save with snapshot='copy'. What was saved there before is unchanged"
+            f"{self.path}: its values changed before they were in the file "
+            f"({how}). With snapshot='lazy' only optimizer steps and load_record "
+            "may change what is being saved; call wait() for the save before "
+            "anything else does, or save with snapshot='copy'. What was saved "
+            "there before is unchanged"
         )
 
     def _size_of(self, i: int) -> int:

@@ -189,8 +189,9 @@ def _convert(
 def resized(entry: Entry, tensor: torch.Tensor) -> RecordError:
     """Return the error for a tensor whose shape differs from its entry's."""
     return RecordError(
-        f"{entry.path}: the tensor's shape changed to {tuple(tensor.shape)} after its "
-        f"record was made with {entry.shape}; make the record again"
+        f"{entry.path}: the tensor's shape changed to {tuple(tensor.shape)} "
+        f"after its record was created with {entry.shape}; create the record "
+        "again"
     )
 
 

@@ -37,7 +37,7 @@ def test_a_fine_tune_is_told_by_what_moved(capsys: pytest.CaptureFixture[str]) -
     assert "head.weight" in text
     assert "layers" not in text
     assert "100.0%" in text
-    assert text.splitlines()[-1] == "other values in 1 of 6 tensors"
+    assert text.splitlines()[-1] == "different values in 1 of 6 tensors"
 
 
 def test_the_same_is_0(capsys: pytest.CaptureFixture[str]) -> None:
@@ -153,7 +153,7 @@ def test_a_page_is_written_in_place_of_tables_and_the_verdict_stays(
     text = compared(capsys, *words)
 
     assert text.startswith("moved.html: ")
-    assert text.splitlines()[-1] == "other values in 1 of 6 tensors"
+    assert text.splitlines()[-1] == "different values in 1 of 6 tensors"
     assert "head.weight" in Path("moved.html").read_text()
     compared(capsys, "base.mpk", "base.mpk", "--html", "same.html", status=0)
 
@@ -189,5 +189,5 @@ def test_what_is_beyond_the_tolerance_is_told_from_the_rest(
     rows = [line.split() for line in text.splitlines()]
     assert [row[0] for row in rows if "within" in row[1:]] == ["near"]
     assert text.splitlines()[-1] == (
-        "other values in 2 of 2 tensors, 1 of them beyond the tolerance"
+        "different values in 2 of 2 tensors, 1 of them beyond the tolerance"
     )

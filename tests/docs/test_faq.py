@@ -169,7 +169,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
     ),
     "has no attribute 'save_record'": save_by_a_method_that_plain_modules_lack,
     "is not plain data": lambda: burnish.save_record({"a": object()}, "a.mpk"),
-    "the name must say the format": lambda: Net().save_record("net.weights"),
+    "the suffix must be that of a format": lambda: Net().save_record("net.weights"),
     "the name says": lambda: Net().save_record("net.mpk", recorder="debug"),
     "on the meta device, which has no values": lambda: burnish.save_record(
         nn.Linear(1, 1, device="meta")
@@ -190,7 +190,7 @@ MADE_BY: dict[str, Callable[[], object]] = {
     "for any other, store the state dict": save_an_optimizer_of_torch,
     "found the record of a module": lambda: bound(Net()).load_record(saved()),
     "that was not saved with step": restore_a_part_of_another_step,
-    "stay as they are": restore_a_part,
+    "are unchanged": restore_a_part,
     "has no checkpoint": lambda: Checkpoints("run").restore(5, model=Net()),
     "unknown field for": lambda: load(Config, None, ["stpes=5"]),
     "would be read as": lambda: dump(Pair(), "pair.json"),

@@ -80,7 +80,7 @@ def test_every_reader_knows_what_torch_calls_its_options(reader: str) -> None:
 
     with pytest.raises(TypeError, match=r"called device.*device=\.\.\."):
         call(map_location="cpu")
-    with pytest.raises(TypeError, match=r"'weights_only'.*Leave it out"):
+    with pytest.raises(TypeError, match=r"'weights_only'.*Remove it"):
         call(weights_only=True)
 
 
@@ -106,7 +106,7 @@ def test_open_record_says_whose_other_keywords_are(option: str, answer: str) -> 
         ("dtype", r"called precision: burnish\.save_record\(module, file, precision="),
         ("compression", r"recorder=burnish\.records\.Recorder\(compression=\.\.\.\)"),
         ("rename", r"burnish\.open_record\(file, rename=\.\.\.\)"),
-        ("pickle_protocol", "Leave it out: nothing is pickled"),
+        ("pickle_protocol", "Remove it: nothing is pickled"),
         ("excludes", "Did you mean 'exclude'"),
     ],
 )
@@ -249,5 +249,5 @@ def test_an_option_that_no_save_needs_is_told_to_be_left_out(
 ) -> None:
     save: Any = burnish.save_pretrained
 
-    with pytest.raises(TypeError, match=f"'{option}'. Leave it out: "):
+    with pytest.raises(TypeError, match=f"'{option}'. Remove it: "):
         save(nn.Linear(1, 1), tmp_path, **{option: True})

@@ -361,13 +361,15 @@ def test_a_record_that_would_come_back_as_another_class_is_refused() -> None:
     class Base(Record):
         one: Point
 
-    with pytest.raises(TypeError, match="one: a SharpPoint would come back as a Point"):
+    with pytest.raises(
+        TypeError, match="one: a SharpPoint would be read back as a Point"
+    ):
         Recorder().dumps(Base(SharpPoint(torch.ones(2))))
 
 
 @pytest.mark.parametrize("hint", [Pair, Pair | tuple[int, torch.Tensor]])
 def test_a_tuple_that_would_come_back_as_a_named_one_is_refused(hint: Any) -> None:
-    with pytest.raises(TypeError, match="x: a tuple would come back as a Pair"):
+    with pytest.raises(TypeError, match="x: a tuple would be read back as a Pair"):
         Recorder().dumps(record_of(hint)((1, torch.ones(2))))
 
 

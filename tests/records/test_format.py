@@ -284,7 +284,7 @@ def test_an_older_format_is_refused_with_what_to_change() -> None:
     class Empty(Format):
         """Nothing of the contract."""
 
-    with pytest.raises(TypeError, match=r"Old lacks decode, encode\. .*Turn write"):
+    with pytest.raises(TypeError, match=r"Old lacks decode, encode\. .*Change write"):
         Old.register()
     with pytest.raises(ValueError, match="there is no format 'old'"):
         Recorder("old")

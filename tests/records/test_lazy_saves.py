@@ -612,7 +612,7 @@ def test_lazy_saves_are_for_those_that_nobody_waits_for(tmp_path: Path) -> None:
         save(net(), tmp_path / "net.mpk", snapshot="lazy")
     with pytest.raises(ValueError, match="'copy' or 'lazy', got 'soon'"):
         save(net(), tmp_path / "net.mpk", wait=False, snapshot="soon")
-    with pytest.raises(ValueError, match="a number of bytes from 0 up, got -1"):
+    with pytest.raises(ValueError, match="a number of bytes, at least 0, got -1"):
         lazily(net(), tmp_path / "net.mpk", staging=-1)
     with pytest.raises(ValueError, match="staging= limits the copies"):
         save(net(), tmp_path / "net.mpk", wait=False, staging=5)

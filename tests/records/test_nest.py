@@ -420,17 +420,19 @@ def test_a_scalar_that_no_number_stands_for_is_refused(value: Any) -> None:
 def test_a_default_factory_that_no_file_tells_is_warned_of() -> None:
     data = {"a": {"counts": defaultdict(lambda: 1, x=2)}}
 
-    with pytest.warns(UserWarning, match=r"a\.counts: a defaultdict comes back as a"):
+    with pytest.warns(
+        UserWarning, match=r"a\.counts: a defaultdict will be read back as a"
+    ):
         assert stored(data, "mpk") == {"a": {"counts": {"x": 2}}}
 
 
 @pytest.mark.parametrize(
     ("value", "words", "expected"),
     [
-        (bytearray(b"ab"), "bytearray comes back as bytes", b"ab"),
-        (memoryview(b"ab"), "memoryview comes back as bytes", b"ab"),
-        (ChainMap({"x": 1}), "ChainMap comes back as a dict", {"x": 1}),
-        (PureWindowsPath("x"), "WindowsPath comes back as a path of", Path("x")),
+        (bytearray(b"ab"), "bytearray will be read back as bytes", b"ab"),
+        (memoryview(b"ab"), "memoryview will be read back as bytes", b"ab"),
+        (ChainMap({"x": 1}), "ChainMap will be read back as a dict", {"x": 1}),
+        (PureWindowsPath("x"), "WindowsPath will be read back as a path of", Path("x")),
     ],
 )
 def test_what_comes_back_as_another_class_is_warned_of(

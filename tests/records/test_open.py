@@ -232,7 +232,7 @@ def test_a_dtype_that_no_tensor_would_get_is_refused(tmp_path: Path) -> None:
     nest = {"model": {"w": torch.ones(2)}, "epoch": 3}
     burnish.save_record(nest, tmp_path / "nest.mpk")
 
-    with pytest.raises(ValueError, match=r"parameters, and nothing marks .*nest"):
+    with pytest.raises(ValueError, match=r"parameters, but .*nest"):
         open_record(tmp_path / "nest.mpk", dtype=torch.bfloat16)
 
     stored: Literal["stored"] = "stored"

@@ -451,7 +451,7 @@ def test_what_a_subclass_added_is_kept_for_a_part_of_a_record() -> None:
     ("precision", "cure"),
     [
         ("float16", "Did you mean 'half'"),
-        ("float8_e4m3fn", "The dtype itself, torch.float8_e4m3fn, is one"),
+        ("float8_e4m3fn", "Pass the dtype itself, torch.float8_e4m3fn"),
         ("int8", "quantize the module"),
         (torch.int8, "quantize the module"),
     ],

@@ -70,7 +70,7 @@ def test_a_field_is_read_when_touched_and_only_then(tmp_path: Path) -> None:
     record = Moments.load(file)
 
     assert torch.equal(record.m, torch.zeros(64))
-    with pytest.raises(Exception, match=r"two\.mpk: the bytes of v are not those"):
+    with pytest.raises(Exception, match=r"two\.mpk: the bytes of v are not the ones"):
         _ = record.v
 
 

@@ -71,7 +71,7 @@ def test_a_name_is_refused_or_its_file_is_opened_by_that_name(
 def test_formats_that_are_only_read_say_what_to_write_instead(
     name: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(ValueError, match=r"only be read\. Write '.*\.mpk'"):
+    with pytest.raises(ValueError, match=r"read-only\. Write '.*\.mpk'"):
         example().save(tmp_path / name)
     with pytest.raises(ValueError, match="read-only"):
         example().save(tmp_path / name, recorder=Recorder("torch"))
@@ -92,7 +92,7 @@ def test_formats_that_are_only_read_say_what_to_write_instead(
             {"compression": "bz2"},
             "by 'bz2'; choose one of json.gz, json.zst, mpk.gz, mpk.zst",
         ),
-        ({"level": 3}, "level= is that of compression="),
+        ({"level": 3}, "level= is the level of compression="),
         ({"precision": "tiny"}, "is not a precision; choose full, half"),
     ],
 )
@@ -209,7 +209,7 @@ def test_a_link_to_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     for name, target in [("other.safetensors", "net.mpk"), ("same.mpk", "net.mpk")]:
         (tmp_path / name).symlink_to(target)
 
-    with pytest.raises(ValueError, match="whose name says another format"):
+    with pytest.raises(ValueError, match="whose suffix is that of another format"):
         record.save(tmp_path / "other.safetensors")
     record.save(tmp_path / "same.mpk")
 

@@ -83,5 +83,7 @@ def test_an_optimizer_that_no_name_brings_back_is_told_where_it_stands() -> None
 def test_a_name_of_a_class_that_is_not_here_is_told_and_imports_nothing() -> None:
     record = PlainData({"$optimizer": ["nowhere:Signed", {"scale": 1.0}]})
 
-    with pytest.raises(RecordError, match="'nowhere:Signed' is defined here; import"):
+    with pytest.raises(
+        RecordError, match="'nowhere:Signed' is defined in this program; import"
+    ):
         value_of(open_record(record.save()))

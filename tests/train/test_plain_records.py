@@ -39,7 +39,9 @@ class Words(set[str]):
 
 
 def test_a_set_of_another_class_comes_back_as_a_set_and_that_is_told() -> None:
-    with pytest.warns(UserWarning, match=r"value\.a: a .*Words comes back as a set"):
+    with pytest.warns(
+        UserWarning, match=r"value\.a: a .*Words will be read back as a set"
+    ):
         record = record_of({"a": Words({"x"})})
 
     assert value_of(record.flat()) == {"a": {"x"}}

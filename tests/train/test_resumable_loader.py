@@ -279,7 +279,9 @@ def test_data_that_grows_is_met_by_the_next_epoch(n_workers: int) -> None:
 def test_an_order_of_the_users_is_refused_with_what_to_do(
     options: Any, cure: str
 ) -> None:
-    with pytest.raises(TypeError, match=f"it orders its samples itself.*{cure}"):
+    with pytest.raises(
+        TypeError, match=f"it sets the order of its samples itself.*{cure}"
+    ):
         ResumableLoader(TensorDataset(torch.arange(4.0)), **options)
 
 

@@ -223,11 +223,12 @@ class Checkpoint(os.PathLike[str]):
                 raise RecordMismatchError(
                     str(self.folder),
                     [
-                        f"{first_name} and {name}: they were saved with different "
-                        f"content, but the same {type(part).__name__} is given for both"
+                        f"{first_name} and {name}: they were saved with "
+                        f"different content, but the same {type(part).__name__} "
+                        "was passed for both"
                     ],
-                    "Nothing was changed. Give each an object of its own, or restore "
-                    "one of them alone.",
+                    "Nothing was changed. Pass a separate object for each, or "
+                    "restore only one of them.",
                 )
 
     def _refuse_two_for_one(self, parts: Mapping[str, object]) -> None:
@@ -238,9 +239,9 @@ class Checkpoint(os.PathLike[str]):
                 raise RecordMismatchError(
                     str(self.folder),
                     [problem],
-                    "Nothing was changed. Build the parts so that they share it as "
-                    'before, or pass hyperparameters="ignore" to fill each with the '
-                    "values.",
+                    "Nothing was changed. Build the parts so that they share it "
+                    'as they did when saved, or pass hyperparameters="ignore" '
+                    "to fill each with the values.",
                 )
 
     def _refuse_another_module(
@@ -258,9 +259,9 @@ class Checkpoint(os.PathLike[str]):
                 raise RecordMismatchError(
                     str(self.folder),
                     [problem],
-                    "Nothing was changed. Bind the optimizer to the module that is "
-                    'restored beside it, or pass hyperparameters="ignore" if it is to '
-                    "step another one.",
+                    "Nothing was changed. Bind the optimizer to the module that "
+                    'is restored beside it, or pass hyperparameters="ignore" '
+                    "if it should step another module.",
                 )
 
     def _ids_beside(self, parts: Mapping[str, object]) -> set[str]:
@@ -340,12 +341,15 @@ class Checkpoint(os.PathLike[str]):
         if name == "step":
             return f" The step comes first, without a name: restore({self.step}, ...)."
         if name in self.values:
-            return f" It is a number; read it as checkpoints[{self.step}][{name!r}]."
+            return (
+                " It is a stored number; read it as "
+                f"checkpoints[{self.step}][{name!r}]."
+            )
         names = ", ".join(f"restore({n}=...)" for n in [*self.manifest.parts][:2])
         hint = f" Name a part by the keyword it was saved under: {names}."
         return (
-            f"{hint if names else ''} A part that was not saved starts from scratch: "
-            "restore the others without it."
+            f"{hint if names else ''} To start a part that was not saved from "
+            "scratch, restore the others without it."
         )
 
     def _check_digest(self, name: str) -> None:
@@ -407,7 +411,7 @@ class Checkpoint(os.PathLike[str]):
                 f".file({name!r}); restore the others without it."
             )
         error.add_cure(
-            "If these are the checkpoints of another run, give yours another folder."
+            "If these checkpoints belong to another run, use another folder for yours."
         )
 
 
@@ -450,6 +454,6 @@ def nothing_to_restore(names: Sequence[str]) -> TypeError:
         else "No checkpoint has been saved yet"
     )
     return TypeError(
-        "restore fills the objects that it is given, and none was given. "
+        "restore fills the objects that are passed to it, and none was passed. "
         f"{saved}. Pass the objects to fill: restore({', '.join(objects)})"
     )

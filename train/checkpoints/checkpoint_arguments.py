@@ -17,7 +17,9 @@ from .manifest import FILE
 _COUNTS = (
     "keep_last=3 keeps the newest, keep_best=('loss', 1) the one with the lowest loss."
 )
-_FREQUENCY = "The loop decides when: if step % 100 == 0: checkpoints.save(step, ...)."
+_FREQUENCY = (
+    "Decide in the loop when to save: if step % 100 == 0: checkpoints.save(step, ...)."
+)
 
 OPTIONS_OF_OTHERS = {
     **dict.fromkeys(("dirpath", "directory", "path"), "The folder comes first."),
@@ -28,7 +30,7 @@ OPTIONS_OF_OTHERS = {
 """Keywords of other libraries' checkpoint classes, with their equivalents here."""
 
 _REMOVING = (
-    "what keep_last= and keep_best= do, or shutil.rmtree(checkpoints[step].folder)"
+    "done by keep_last= and keep_best=, or by shutil.rmtree(checkpoints[step].folder)"
 )
 
 METHODS_OF_OTHERS = {
@@ -140,9 +142,10 @@ def check_part_name(name: str, value: object) -> None:
         )
     if name in _OF_SAVE_RECORD:
         raise TypeError(
-            f"checkpoints.save takes no {name!r}: a run that resumes to the bit needs "
-            "every part whole, as it is. It is an option of burnish.save_record, which "
-            f"writes a file for others: burnish.save_record(model, file, {name}=...)"
+            f"checkpoints.save takes no {name!r}: to resume bit for bit, a run "
+            "needs every part whole and unchanged. It is an option of "
+            "burnish.save_record, which writes a file for others: "
+            f"burnish.save_record(model, file, {name}=...)"
         )
     if name == "wait":
         raise TypeError(

@@ -170,7 +170,7 @@ class Checkpoints:
         available = f"it has {', '.join(map(str, folders)) if folders else 'none'}"
         unranked = step == "best" and self.keep_best is None
         cure = (
-            "; keep_best=('loss', 1) says which number ranks them" if unranked else ""
+            "; keep_best=('loss', 1) sets which number ranks them" if unranked else ""
         )
         raise KeyError(f"{self.folder} has no checkpoint {step!r}; {available}{cure}")
 
@@ -365,7 +365,7 @@ class Checkpoints:
         def __getattr__(self, name: str) -> Any:
             """Raise AttributeError; for another library's method name, with ours."""
             hint = (
-                f". It is {METHODS_OF_OTHERS[name]}"
+                f". That is {METHODS_OF_OTHERS[name]}"
                 if name in METHODS_OF_OTHERS
                 else ""
             )
@@ -538,7 +538,7 @@ class Checkpoints:
             return
         name = self.keep_best[0]
         raise ValueError(
-            f"keep_best ranks by {name!r}, but the numbers given are "
+            f"keep_best ranks by {name!r}, but the numbers passed are "
             f"{', '.join(values)}.{did_you_mean(name, values)}"
         )
 

@@ -13,8 +13,8 @@ STATE_OF = "state_of"
 """The metadata key of a state for the name of the object's class."""
 
 ANOTHER_OBJECT = (
-    "Nothing was changed. Restore into an object of the saved class, or restore the "
-    "other parts alone: this one then starts from scratch."
+    "Nothing was changed. Restore into an object of the saved class, or "
+    "restore only the other parts, and start this one from scratch."
 )
 """Advice for a part that is not of the saved kind."""
 
@@ -42,9 +42,9 @@ def check_stored_class(
         )
     if not checks_itself:
         warn_user(
-            f"{name}: {problem}; it is restored all the same, since a class may be "
-            "renamed. If they are different, restore the other parts alone: this one "
-            "then starts from scratch",
+            f"{name}: {problem}; it is restored anyway, since the class may have "
+            "been renamed. If the classes are different, restore only the other "
+            "parts, and start this one from scratch",
             RuntimeWarning,
         )
 

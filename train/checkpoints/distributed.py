@@ -37,10 +37,10 @@ def check_alike(verb: str, *, parts: Iterable[str] = (), **facts: object) -> Non
         lost = [name for name in parts_of_process if name not in parts_of_first]
         if lost:
             raise ValueError(
-                f"process {number} {verb} {first_names(lost, 4)}, which process 0 does "
-                "not, and it writes what all have: pass it on process 0 as well, or "
-                "save what only one process has to a file of its own. Nothing was "
-                "written"
+                f"process {number} {verb} {first_names(lost, 4)}, and process 0, "
+                "which writes the parts that all processes have, does not: pass "
+                "it on process 0 as well, or save it to a separate file. "
+                "Nothing was written"
             )
         for name, fact in of_first.items():
             # A part that only the first process has is saved all the same.
@@ -94,13 +94,13 @@ def check_same_checkpoint(
             raise RecordMismatchError(
                 folder,
                 [
-                    f"process {number} finds {words}, and process 0 {of_first[1]}, "
-                    "which is different"
+                    f"process {number} finds {words}, and process 0 "
+                    f"{of_first[1]}, which is different"
                 ],
                 "Nothing was changed. All processes of a run must restore one "
-                "checkpoint: keep it on a disk or in a storage that all of them see, "
-                "or copy the folder to each; if the run saved again meanwhile, restore "
-                "again.",
+                "checkpoint: keep it on a disk or storage that all of them can "
+                "read, or copy the folder to each; if the run has saved since, "
+                "restore again.",
             )
         for name, fact in of_first[2].items():
             if facts_of_process[name] != fact:

@@ -21,8 +21,8 @@ class EndSignal:
         self.number = _signal(number)
         if threading.current_thread() is not threading.main_thread():
             raise ValueError(
-                f"on_signal={self.number.name}: Python handles signals only in the "
-                "main thread; make the Checkpoints there"
+                f"on_signal={self.number.name}: Python handles signals only in "
+                "the main thread; create the Checkpoints there"
             )
         self.has_come_here = False
         """Whether this process has received it."""

@@ -116,7 +116,7 @@ class Folders:
                 str(folder),
                 f"a checkpoint of {writer}",
                 f"one with {self.marker}",
-                f"Read it with {writer}, and give each run a folder of its own.",
+                f"Read it with {writer}, and give each run its own folder.",
             )
         return RecordFormatError(
             str(folder),
@@ -280,7 +280,7 @@ def make_run_folder(root: Path) -> None:
         if error.errno in (errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
             refuse_obstacle(root)
         # In a folder of the system itself, such as /proc, no names can be created.
-        reason = "no folder can be made there"
+        reason = "no folder can be created there"
         if error.errno != errno.ENOENT:
             reason = f"{reason}: {error.strerror}"
         raise OSError(error.errno, f"{reason}; {_ANOTHER}", str(root)) from error
@@ -303,7 +303,7 @@ def made_folder(root: Path) -> Generator[None]:
         raise
 
 
-_ANOTHER = "name another folder for the run"
+_ANOTHER = "choose another folder for the run"
 
 
 def refuse_obstacle(root: Path) -> None:
@@ -321,7 +321,7 @@ def refuse_obstacle(root: Path) -> None:
         reason = "a file; move it away"
     raise NotADirectoryError(
         errno.ENOTDIR,
-        f"checkpoints need a folder, but this is {reason}, or name another folder",
+        f"checkpoints need a folder, but this is {reason}, or choose another folder",
         str(place),
     )
 

@@ -40,13 +40,13 @@ class LaterFolders:
         outcome = (
             "they are removed once this one is complete"
             if self.removes_them
-            else f"resuming from the newest takes {later[-1]}, so remove them if they "
-            "are not wanted"
+            else f"resuming from the newest takes {later[-1]}, so remove them if you "
+            "do not want that"
         )
         warn_user(
-            f"{self.folders.root}: a checkpoint of {self.folders.key} {number} is "
-            f"saved beside later ones ({first_names(map(str, later), 4)}), left by "
-            f"an abandoned attempt or another run; {outcome}. Each run needs a folder "
-            "of its own",
+            f"{self.folders.root}: a checkpoint of {self.folders.key} {number} "
+            f"is saved beside later ones ({first_names(map(str, later), 4)}), "
+            f"which an earlier attempt or another run left there; {outcome}. "
+            "Each run needs its own folder",
             RuntimeWarning,
         )

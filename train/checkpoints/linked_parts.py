@@ -44,8 +44,9 @@ class LinkedParts:
             )
         if unchanged == "link" and isinstance(folder, Url):
             raise ValueError(
-                f"{folder}: unchanged='link' shares files by hard links, which a "
-                "storage lacks. Leave it out, and each checkpoint is written whole"
+                f"{folder}: unchanged='link' shares files by hard links, which "
+                "remote storage does not have. Remove it, and each checkpoint "
+                "is written in full"
             )
         return cls(unchanged == "link")
 
@@ -89,8 +90,8 @@ class LinkedParts:
         if not self._has_told:
             self._has_told = True
             LOG.warning(
-                "%s: unchanged parts are written again, since older files cannot be "
-                "linked there (%s)",
+                "%s: unchanged parts are written again, since older files "
+                "cannot be hard-linked there (%s)",
                 root,
                 problem.strerror,
             )

@@ -125,7 +125,7 @@ class Manifest:
             if _CHECKSUM in tree and tree.pop(_CHECKSUM) != _checksum(tree):
                 raise RecordFormatError(
                     file,
-                    "different content from what was written",
+                    "different content than what was written",
                     f"that of its {_CHECKSUM!r}",
                     "Restore an older step, or a copy of the folder. If you changed it "
                     f"on purpose, remove {_CHECKSUM!r} and its value.",

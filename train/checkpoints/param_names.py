@@ -95,10 +95,10 @@ def in_order_of_params(
 
 
 _CURE = (
-    "The optimizer was not changed. Make it with the groups and the order that were "
-    "saved. If only the names of the parameters differ, restore it in a call of its "
-    "own, checkpoints.restore(optim=optimizer): without the modules beside it, "
-    "parameters are matched by their order."
+    "The optimizer was not changed. Build it with the groups and the order "
+    "that were saved. If only the names of the parameters differ, restore "
+    "it in a separate call, checkpoints.restore(optim=optimizer): without "
+    "its module in the same call, parameters are matched by order."
 )
 
 
@@ -147,8 +147,8 @@ def _not_followed(
         for path, rule in rules.items()
     ]
     cure = (
-        "The optimizer was not changed. Restore the other parts without it, and it "
-        "starts from scratch; Burnish's optimizers follow such rules."
+        "The optimizer was not changed. To start it from scratch, restore the "
+        "other parts without it. Optimizers of burnish.optim follow such rules."
     )
     return RecordMismatchError(file, problems, cure)
 

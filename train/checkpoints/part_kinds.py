@@ -471,9 +471,10 @@ def shared_names(parts: Mapping[str, Any]) -> list[str]:
         if not part.may_be_shared:
             raise ValueError(
                 f"{name}: found {with_article(type(part.value).__name__)} whose "
-                "tensors are spread over processes, expected a module or an optimizer, "
-                "which know how their tensors are cut when they are filled again. Save "
-                "the module itself, or gather the tensors first (full_tensor())"
+                "tensors are sharded over processes, expected a module or an "
+                "optimizer, which know the sharding when they are restored. "
+                "Save the module itself, or gather the tensors first "
+                "(full_tensor())"
             )
     return names
 
@@ -520,8 +521,8 @@ def refused(
     return RecordMismatchError(
         file,
         [f"{name}: the {type(part).__name__} refused its state: {error!s:.300}"],
-        "Nothing was changed. Build it as it was when the checkpoint was saved, or "
-        "restore the other parts alone.",
+        "Nothing was changed. Build it as it was when the checkpoint was saved, "
+        "or restore only the other parts.",
     )
 
 
@@ -529,9 +530,10 @@ def warn_of_unsaved(name: str, paths: Sequence[str]) -> None:
     """Warn of tensors of a part that a load does not change, if there are any."""
     if paths:
         warn_user(
-            f"{name}: {len(paths)} of its tensors stay as they are ({paths[0]}"
-            f"{', ...' * (len(paths) > 1)}): the checkpoint was saved without them, "
-            "by only= or exclude=. Load them before you continue training",
+            f"{name}: {len(paths)} of its tensors are unchanged "
+            f"({paths[0]}{', ...' * (len(paths) > 1)}): the checkpoint was saved "
+            "without them, by only= or exclude=. Load them before you continue "
+            "training",
             RuntimeWarning,
         )
 

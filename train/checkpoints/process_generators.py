@@ -46,7 +46,7 @@ def state_of_process(stored_states: Mapping[str, Any], file: str) -> dict[str, A
             [
                 "found the random generators of "
                 f"{quantity(len(states), 'process', 'processes')}, expected "
-                f"those of {n_processes()}, as many as there are now"
+                f"those of {n_processes()}, the number of processes now"
             ],
             "Start as many processes as before, or pass rng=False and seed each from "
             "its rank and the step.",

@@ -78,8 +78,8 @@ class RemoteFolders:
             self.root / self.name(number),
             f"a checkpoint without {self.marker}",
             "all objects that were saved",
-            f"Copy the folder again, or restore an older {self.key}, or take this one "
-            f"out of {self.root / INDEX}.",
+            f"Copy the folder again, or restore an older {self.key}, or remove "
+            f"this one from {self.root / INDEX}.",
         )
 
     def prepare(self) -> None:
@@ -204,7 +204,7 @@ class RemoteFolders:
                 url,
                 f"an index that cannot be read ({error!r:.200})",
                 "the one that was saved",
-                "Remove it: the folders beside it are then found and listed again.",
+                "Remove it: the folders next to it are then listed again.",
             ) from error
 
     def _checked_name(self, number: Any, name: Any) -> str:
@@ -233,10 +233,11 @@ class RemoteFolders:
     def _forbidden(self, error: OSError) -> PermissionError:
         return PermissionError(
             errno.EACCES,
-            f"{error.strerror}. This object lists the checkpoints; that it does not "
-            "exist yet, a storage shows only to those who may list. Check the "
-            "credentials. For a new run, allow listing, or write "
-            '{"burnish": 1, "numbers": []} there',
+            f"{error.strerror}. This object lists the checkpoints. Storage may "
+            "deny access, instead of saying that an object does not exist, to "
+            "credentials that are not allowed to list. Check the credentials. "
+            'For a new run, allow listing, or write {"burnish": 1, '
+            '"numbers": []} there',
             self.root / INDEX,
         )
 

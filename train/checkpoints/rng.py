@@ -50,7 +50,7 @@ class Generators:
             lost = "is not available here"
         elif module.device_count() != len(states):
             before = quantity(len(states), "device")
-            lost = f"had {before} and has {module.device_count()} now"
+            lost = f"had {before} and now has {module.device_count()}"
         else:
             module.set_rng_state_all(states)
             return

@@ -56,7 +56,10 @@ def untied(name: str, value: object, ties: Ties, parts: Mapping[str, object]) ->
         if a is None or b is None or _address(a) == _address(b):
             continue
         names = (".".join(filter(None, x)) for x in ((name, path), (part, path_there)))
-        return f"{' and '.join(names)}: one tensor when they were saved, but two here"
+        return (
+            f"{' and '.join(names)}: they were one tensor when saved, but are "
+            "separate tensors here"
+        )
     return ""
 
 
@@ -131,11 +134,11 @@ def check_tied_modules(
                 raise RecordMismatchError(
                     file,
                     [
-                        f"{'.'.join(place)} and {name}.{path}: they are one tensor, "
-                        "but were saved with different values"
+                        f"{'.'.join(place)} and {name}.{path}: they are one "
+                        "tensor here, but were saved with different values"
                     ],
                     "Nothing was changed. Build the parts as they were when the "
-                    "checkpoint was saved, or restore one of them alone.",
+                    "checkpoint was saved, or restore only one of them.",
                 )
 
 

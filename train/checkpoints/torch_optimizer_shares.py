@@ -35,10 +35,11 @@ def check_state_shapes(name: str, optimizer: torch.optim.Optimizer) -> None:
             if is_sharded(value) and value.shape != param.shape:
                 kind = type(optimizer).__name__
                 raise ValueError(
-                    f"{name}: {kind} keeps {key!r} of shape {tuple(value.shape)} for a "
-                    f"parameter of shape {tuple(param.shape)}, both spread over "
-                    "processes; a checkpoint takes only states that are cut as their "
-                    "parameters are. Use an optimizer of burnish.optim"
+                    f"{name}: {kind} keeps {key!r} of shape {tuple(value.shape)} "
+                    f"for a parameter of shape {tuple(param.shape)}, both "
+                    "sharded over processes; a checkpoint can only store a "
+                    "state that is sharded like its parameter. Use an optimizer "
+                    "of burnish.optim"
                 )
 
 

@@ -113,8 +113,8 @@ def checkpoint_of(place_name: str | None, folder: Path) -> str | None:
         if is_checkpoint(place) or place.is_file():
             return str(place)
     raise FileNotFoundError(
-        f"run_config.resume_from_checkpoint={place_name}: there is no checkpoint; "
-        "give a checkpoint, the folder of a run, or auto"
+        f"run_config.resume_from_checkpoint={place_name}: there is no "
+        "checkpoint; pass a checkpoint, the folder of a run, or auto"
     )
 
 
@@ -160,9 +160,9 @@ def _check_end(
         return
     if epoch > max_epochs:
         raise ValueError(
-            f"{RUN}.trainer.max_epochs={max_epochs}: {checkpoint} was saved in epoch "
-            f"{epoch}, counted from 0; give {epoch + 2} or more to continue, or "
-            "another checkpoint"
+            f"{RUN}.trainer.max_epochs={max_epochs}: {checkpoint} was saved in "
+            f"epoch {epoch}, counted from 0; to continue, set it to {epoch + 2} "
+            "or more, or choose another checkpoint"
         )
 
 

@@ -117,8 +117,8 @@ class OptimizerArguments:
         bonds = [bond for bond in self._bonds if bond.key == key]
         if not bonds or key not in after:
             why = self._problems.get(key) or (
-                "no group of the optimizer takes it from the config as a number, so it "
-                "cannot change during the run"
+                "no param group of the optimizer has it as a number from the "
+                "config, so it cannot change during the run"
             )
             raise _refusal(key, why)
         for bond in bonds:

@@ -48,9 +48,9 @@ def start_others_by(trainer: Trainer, run: SentRun) -> None:
     environment = launcher.cluster_environment
     if environment.creates_processes_externally:
         raise ValueError(
-            f"run_config.trainer.devices: {type(environment).__name__} reports that "
-            "another program has started the processes; start burnish fit once, "
-            "without torchrun, and it starts the others itself"
+            f"run_config.trainer.devices: {type(environment).__name__} reports "
+            "that another program has started the processes; start burnish fit "
+            "once, without torchrun; it starts the other processes itself"
         )
     strategy._launcher = CommandLauncher(environment, launcher.num_processes, run)
 
@@ -113,8 +113,8 @@ class CommandLauncher(_SubprocessScriptLauncher):
             return ""
         rank, status = failed
         return (
-            f"all processes ended with process {rank} of {self.num_processes}, which "
-            f"{_end_text(status)}"
+            f"all processes were stopped because of process {rank} of "
+            f"{self.num_processes}, which {_end_text(status)}"
         )
 
     def _start(self) -> None:

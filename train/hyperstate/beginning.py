@@ -182,10 +182,10 @@ def _warn_of_other_keys(request: Request[Any]) -> None:
     foreign_folders = folders.of_other_keys() if isinstance(folders, Folders) else {}
     for key, folder in foreign_folders.items():
         warn_user(
-            f"{folder.parent}: a run starts from scratch, though {folder.name} is "
-            f"there: it was saved with checkpoint_key={key!r}, and this run counts "
-            f"{request.key!r}. To resume from it, pass path={str(folder)!r}; another "
-            "run needs a folder of its own",
+            f"{folder.parent}: this run starts from scratch, although the folder "
+            f"has {folder.name}, which was saved with checkpoint_key={key!r}, "
+            f"and this run counts {request.key!r}. To resume from it, pass "
+            f"path={str(folder)!r}; otherwise, use a separate folder for this run",
             RuntimeWarning,
         )
 
@@ -286,8 +286,8 @@ def _check_number(request: Request[Any], files: StoredFiles) -> None:
         str(files.file(STATE)),
         f"the state of {request.key} {number}",
         f"that of {request.key} {int(match[1])}, as the folder is named",
-        "Copy the folder again, or resume from an older one. If you changed it on "
-        "purpose, start another run with it: path=folder.",
+        "Copy the folder again, or resume from an older one. If you changed it "
+        "on purpose, start another run from it: path=folder.",
     )
 
 

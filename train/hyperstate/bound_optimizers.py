@@ -202,9 +202,10 @@ class Bond:
             raise ValueError(f"the group has no {self.key!r} to follow.{hint}")
         if self.key == "lr" and group.get("schedule") is not None:
             raise ValueError(
-                "the group's own schedule sets its lr at each step, and the config "
-                "would have no effect; bind the optimizer with a number, and put the "
-                f"schedule into the config: {self.path}=step: 0.1@0 cos 0.0@1000"
+                "the group's own schedule sets its lr at each step, so the "
+                "config would have no effect; bind the optimizer with a number "
+                f"as lr, and put the schedule into the config: {self.path}=step: "
+                "0.1@0 cos 0.0@1000"
             )
 
     def _set(self, group: Group, value: Any) -> None:
@@ -340,11 +341,11 @@ def _warn_of_other_numbers(
             bond_number = _as_stored(group[bond.key], _bare(now))
             if stored_number != bond_number:
                 warn_user(
-                    f"{bond.key}: the checkpoint stores {stored_number}, which was not "
-                    f"set by the config; bind_optimizer sets {bond_number}, the "
-                    f"config's {bond.path}, so that the run does not resume as it was. "
-                    f"To keep the stored value, resume with the override "
-                    f"{bond.path}={stored_number}",
+                    f"{bond.key}: the checkpoint stores {stored_number}, which "
+                    f"the config did not set; bind_optimizer sets {bond_number}, "
+                    f"the config's {bond.path}, so that the run does not resume "
+                    "as it was. To keep the stored value, resume with the "
+                    f"override {bond.path}={stored_number}",
                     RuntimeWarning,
                 )
 

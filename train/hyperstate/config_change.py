@@ -18,10 +18,10 @@ from .object_kind import BOUND, FILLED, Description, open_object
 from .stored_files import StoredFiles
 
 _CURE = (
-    "The checkpoint builds it as it was saved, whatever the config says. Revert the "
-    "override or the edit of config.ron, start a separate run, or continue with what "
-    "is stored: "
-    'HyperState.load(..., hyperparameters="ignore").'
+    "It is rebuilt from the checkpoint as it was saved, regardless of the "
+    "config. Revert the override or the edit of config.ron, start a "
+    "separate run, or continue with the stored one: HyperState.load(..., "
+    'hyperparameters="ignore").'
 )
 
 
@@ -86,9 +86,9 @@ def _warn_of_optimizer(
             if before.get(name) != after[name]:
                 warn_user(
                     f"{path}: the config now gives {name} {after[name]} in group "
-                    f"{index} (before: {before.get(name)}), but the optimizer keeps "
-                    "what the checkpoint stores, unless run.bind_optimizer(...) "
-                    "lets it follow the config; to change it by hand, set "
-                    f"run.state.{path}.param_groups[{index}][{name!r}]",
+                    f"{index} (before: {before.get(name)}), but the optimizer "
+                    "keeps the value of the checkpoint. To make it follow the "
+                    "config, call run.bind_optimizer(...); to change it by "
+                    f"hand, set run.state.{path}.param_groups[{index}][{name!r}]",
                     RuntimeWarning,
                 )

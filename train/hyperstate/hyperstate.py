@@ -509,8 +509,9 @@ class HyperState(Generic[C, S]):
         if not isinstance(self._folders, Folders):
             if is_writer():
                 warn_user(
-                    f"{self._folders.root}: the config of a run is watched in local "
-                    "folders, but not in a storage; nothing in this run can be edited",
+                    f"{self._folders.root}: config edits during a run work only "
+                    "in local folders, not in remote storage; nothing in this "
+                    "run can be edited",
                     RuntimeWarning,
                 )
             return

@@ -137,9 +137,10 @@ class Restoring(StateTree):
                 raise RecordMismatchError(
                     str(self.folder),
                     [problem],
-                    "The run was not resumed: let initial_state make the objects so "
-                    "that they share it as they did when the checkpoint was saved, or "
-                    'pass hyperparameters="ignore" to fill each with the values.',
+                    "The run was not resumed: let initial_state build the "
+                    "objects so that they share it as they did when the "
+                    'checkpoint was saved, or pass hyperparameters="ignore" '
+                    "to fill each with the values.",
                 )
             del self._ties[path]
 
@@ -171,8 +172,8 @@ class Restoring(StateTree):
         except RecordMismatchError as error:
             if "_record" in error.cure:
                 error.add_cure(
-                    f"For {path}, file is {str(self.folder / file)!r}; start the run "
-                    "from what you loaded in another folder."
+                    f"For {path}, file is {str(self.folder / file)!r}; start the "
+                    "run from the loaded objects in another folder."
                 )
             raise
 
@@ -206,9 +207,10 @@ class Restoring(StateTree):
         begin = self.initial_state
         if begin is None:
             problem = (
-                f"{path}: only the program can build it, to be filled by its record: "
-                "call HyperState.load(Config, State, begin, path=folder). Classes with "
-                "@burnish.module and Serializable ones are rebuilt without it"
+                f"{path}: this object must be built by your program before its "
+                "record is loaded: call HyperState.load(Config, State, begin, "
+                "path=folder). Classes with @burnish.module and Serializable "
+                "ones are rebuilt without that"
             )
             raise RecordMismatchError(str(self.folder), [problem])
         self._begin_once(begin)
@@ -222,14 +224,18 @@ class Restoring(StateTree):
         if target is None:
             raise RecordMismatchError(
                 str(self.folder),
-                [f"{path}: stored, but initial_state makes no object there to fill"],
+                [
+                    f"{path}: stored, but initial_state builds no object there to "
+                    "load it into"
+                ],
             )
         taker = self._takers.setdefault(id(target), path)
         if self._places[taker][0] != self._places[path][0]:
             # The second would silently overwrite the first.
             problem = (
-                f"{path}: stored as a different object from {taker}, but initial_state "
-                "makes one for both; let it make two, with copy.deepcopy"
+                f"{path}: stored as a separate object from {taker}, but "
+                "initial_state uses one object for both; let it build two, for "
+                "example with copy.deepcopy"
             )
             raise RecordMismatchError(str(self.folder), [problem])
         return target
@@ -362,10 +368,10 @@ def _put_back(state: Any, stored_values: Mapping[str, Any]) -> None:
             changed.append(part.name)
     if changed:
         warn_user(
-            f"the constructor of {type(state).__qualname__} gives values of "
-            f"{first_names(changed, 4)} different from the checkpoint's, which are "
-            "used. Complete a new state in the function that makes the first one, and "
-            "change what an older program stored with rewrite rules",
+            f"the constructor of {type(state).__qualname__} changes "
+            f"{first_names(changed, 4)}; the values of the checkpoint are used "
+            "instead. Move such code to initial_state, and use rewrite rules to "
+            "change what an older program stored",
             RuntimeWarning,
         )
 

@@ -113,7 +113,9 @@ def _fill(file: Descriptor, message: memoryview, start: int) -> None:
     while n_read < len(message):
         n_more = os.preadv(file.fd, [message[n_read:]], start + n_read)
         if not n_more:
-            raise OSError("a file of the checkpoint became shorter while it was sent")
+            raise OSError(
+                "a file of the checkpoint was truncated while it was being sent"
+            )
         n_read += n_more
 
 

@@ -121,7 +121,7 @@ class Split:
 def _as_state(problem: Problem) -> Problem:
     """Return ``problem``, adapted from configs to states."""
     cure = (
-        f"{HOW_TO_REGISTER}; for plain data that text cannot hold (a deque of "
+        f"{HOW_TO_REGISTER}; for plain data that text cannot store (a deque of "
         "tensors, a dtype) declare the field as Blob[...]"
     )
     return Problem(problem.path, problem.message.replace(HOW_TO_REGISTER, cure))

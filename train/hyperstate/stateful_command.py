@@ -32,7 +32,7 @@ R = TypeVar("R")
 _CHECKPOINT_DIR = CommandOption(
     name="--checkpoint-dir",
     metavar="DIR",
-    help="where checkpoints are kept; the run resumes from the newest one",
+    help="the folder for checkpoints; the run resumes from the newest one",
 )
 _RESUME_FROM = CommandOption(
     name="--resume-from",

@@ -42,9 +42,9 @@ class UnsavedValues:
             self._is_told_of_attributes = True
             warn_user(
                 f"the state has {first_names(names, 4)}, but "
-                f"{type(state).__qualname__} declares no such field, so checkpoints "
-                "will not have it. Declare it, or begin its name with _ if it need not "
-                "be saved",
+                f"{type(state).__qualname__} declares no such field, so "
+                "checkpoints will not have it. Declare it, or start its name "
+                "with _ if it need not be saved",
                 RuntimeWarning,
             )
         paths = [] if self._is_told_of_remade else self._changed(state)
@@ -52,9 +52,10 @@ class UnsavedValues:
             self._is_told_of_remade = True
             warn_user(
                 f"the state's {first_names(paths, 4)} is not an argument of the "
-                "constructor (init=False), so checkpoints will not have it, and a "
-                "resumed run starts with what the constructor makes. Remove "
-                "init=False, or begin the name with _ if it need not be saved",
+                "constructor (init=False), so checkpoints will not have it, and "
+                "a resumed run starts with the value that the constructor sets. "
+                "Remove init=False, or start the name with _ if it need not be "
+                "saved",
                 RuntimeWarning,
             )
 

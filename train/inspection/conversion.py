@@ -106,9 +106,9 @@ def consolidate_folder(
     if not (is_remote or is_record_folder(folder)):
         raise RecordError(
             f"{folder} has no {FOLDER_INDEX}, which a record written by several "
-            "processes has. To make one file of anything else, such as a pretrained "
-            "folder: "
-            f"burnish convert {shlex.quote(folder)} {shlex.quote(target)}"
+            "processes has. To convert anything else, such as a pretrained "
+            f"folder, to one file: burnish convert {shlex.quote(folder)} "
+            f"{shlex.quote(target)}"
         )
     source = f"{folder.rstrip('/')}/" if is_remote else folder
     return convert_file(source, target, is_replacing=is_replacing, progress=progress)
@@ -143,8 +143,8 @@ def shard_file(
         _check_nothing_beside(record, has_weights_only=False)
         if is_record_folder(source):
             raise RecordError(
-                f"{source} is already a folder of parts, which any number of processes "
-                "can load; burnish consolidate makes one file of it"
+                f"{source} is already a folder of parts, which any number of "
+                "processes can load; burnish consolidate merges it into one file"
             )
         with _folder_for(folder):
             split_record(record, folder, n_parts, progress)
@@ -204,8 +204,8 @@ def _check_nothing_beside(record: FlatRecord, *, has_weights_only: bool = True) 
 def _check_alone(*others: object) -> None:
     if any(option is not None for option in others):
         raise ValueError(
-            "--upgrade takes no other options: its rules are for the whole record as "
-            "it is. Convert its output in a second step"
+            "--upgrade cannot be combined with other options, since its rules "
+            "apply to the whole record. Convert its output in a second step"
         )
 
 
@@ -278,7 +278,7 @@ def _shards_to_replace(folder: str, is_replacing: bool) -> list[str]:
 def _in_the_way(has_shards: bool) -> str:
     if has_shards:
         return "shards already exist; --force replaces them"
-    return "the folder is not empty; --force writes the shards beside what is there"
+    return "the folder is not empty; --force adds the shards to it"
 
 
 def _check_no_other_weights(folder: str, names: Sequence[str]) -> None:

@@ -109,7 +109,9 @@ class Diff(FoldedHtml):
 
     def _verdict(self) -> str:
         n = len(self.changed) + self.n_equal
-        texts = [f"other values in {len(self.changed):,} of {quantity(n, 'tensor')}"]
+        texts = [
+            f"different values in {len(self.changed):,} of {quantity(n, 'tensor')}"
+        ]
         has_pairs = n or self.reshaped or self.renamed
         if not has_pairs and (self.only_a or self.only_b):
             texts = ["no tensor in common"]
@@ -119,8 +121,8 @@ class Diff(FoldedHtml):
             if paths:
                 texts.append(f"{len(paths):,} only in {printable(name)}")
         for items, text in (
-            (self.reshaped, "of another shape"),
-            (self.retyped, "of another dtype"),
+            (self.reshaped, "of different shape"),
+            (self.retyped, "of different dtype"),
             (self.renamed, "renamed"),
             (self.tied_a, f"tied only in {printable(self.a)}"),
             (self.tied_b, f"tied only in {printable(self.b)}"),

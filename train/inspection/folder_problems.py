@@ -113,7 +113,9 @@ def _wrong_parts(folder: Path) -> Iterator[str]:
         if not (file.is_file() or is_record_folder(file)):
             yield f"the part {name!r} in {row.file} is missing"
         elif row.digest is not None and _digest(folder / row.file) != row.digest:
-            yield f"the part {name!r} in {row.file} is not what was saved with it"
+            yield (
+                f"the part {name!r} in {row.file} is not the one that was saved with it"
+            )
 
 
 def _digest(file: Path) -> str:
@@ -156,7 +158,10 @@ def _wrong_records(
         if not files.has(name):
             yield file, "it is missing, but was saved with this checkpoint"
         elif name in digests and _digest(Path(file)) not in (digests[name], "damaged"):
-            text = f"it is not what was saved with this checkpoint, as {DIGESTS} says"
+            text = (
+                "it is not the file that was saved with this checkpoint, according "
+                f"to {DIGESTS}"
+            )
             yield file, f"{text}; remove its line there if you replaced it on purpose"
 
 
@@ -181,5 +186,5 @@ def _lost_indexes(folder: str, names: Sequence[str]) -> Iterator[tuple[str, str]
     if not is_record_folder(folder) and any(map(save_id_of, names)):
         indexes.add(RECORD_INDEX)
     for index in sorted(indexes.difference(names)):
-        text = "the index is missing, but parts that it would name are there"
+        text = "the index is missing, but parts that it should list are there"
         yield os.path.join(folder, index), text

@@ -21,9 +21,9 @@ _SETTINGS = (
 )
 
 _NOTHING = (
-    "EarlyStopping({monitor!r}) had ended the run when the checkpoint was saved, so "
-    "nothing was trained. To continue, give it a different patience (now {patience}) "
-    "or different thresholds, or leave it out"
+    "EarlyStopping({monitor!r}) had ended the run when the checkpoint was "
+    "saved, so nothing was trained. To continue, give it a different "
+    "patience (now {patience}) or different thresholds, or remove it"
 )
 
 

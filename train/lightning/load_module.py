@@ -82,9 +82,9 @@ def _from_records(
     except RecordMismatchError as error:
         if LEFT_OUT in checkpoint:
             error.add_cure(
-                "The checkpoint was saved with only= or exclude=: load_lightning("
-                f"{cls.__qualname__}, folder, strict=False) leaves the rest as the "
-                "constructor makes it."
+                "The checkpoint was saved with only= or exclude=: "
+                f"load_lightning({cls.__qualname__}, folder, strict=False) "
+                "leaves the rest as the constructor initializes it."
             )
         raise
     model.on_load_checkpoint(checkpoint)

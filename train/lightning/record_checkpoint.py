@@ -61,9 +61,9 @@ _CURE_OF_ORDER = (
 )
 
 _OTHER_NUMBER = (
-    "the checkpoint has the random generators of a different number of processes: the "
-    "run draws different random numbers (dropout, shuffling) from one resumed with as "
-    "many"
+    "the checkpoint has the random generators of a different number of "
+    "processes: the run will draw different random numbers (dropout, "
+    "shuffling) than an uninterrupted one"
 )
 
 
@@ -137,9 +137,10 @@ class RecordCheckpoint(ModelCheckpoint):
             strategy.checkpoint_io.module = pl_module
         elif self._choice != WHOLE:
             raise ValueError(
-                "only= and exclude= choose what is in a record, but the trainer writes "
-                f"with {with_article(type(strategy.checkpoint_io).__name__)}; leave "
-                "that plugin out"
+                "only= and exclude= choose what is in a record, but the trainer "
+                "writes with "
+                f"{with_article(type(strategy.checkpoint_io).__name__)}; remove "
+                "that plugin"
             )
         super().setup(trainer, pl_module, stage)
 
@@ -388,9 +389,10 @@ class RecordCheckpoint(ModelCheckpoint):
             for name, value in self._io_options.items():
                 if callback._io_options[name] != value:
                     raise ValueError(
-                        f"two RecordCheckpoints of a trainer have {name}={value!r} and "
-                        f"{name}={callback._io_options[name]!r}; one writer serves "
-                        f"them all, so give them the same {name}"
+                        "two RecordCheckpoints of a trainer have "
+                        f"{name}={value!r} and "
+                        f"{name}={callback._io_options[name]!r}; one writer "
+                        f"saves for both, so pass them the same {name}"
                     )
 
     def _load_loaders(self, trainer: Trainer) -> None:
@@ -493,9 +495,9 @@ def _refuse_own_format(strategy: Any) -> None:
     if vars(strategy).get("_state_dict_type") == "sharded":
         name = type(strategy).__name__
         raise ValueError(
-            f"{name} writes the shares of each process in torch's own format, which "
-            f"holds pickles, and not a record. Pass {name}(..., "
-            "state_dict_type='full'), and the first process writes a record of the "
-            "whole; or use ModelParallelStrategy, under which each process writes its "
-            "shares of one"
+            f"{name} writes the shards of each process in torch's own format, "
+            f"which contains pickles, instead of a record. Pass {name}(..., "
+            "state_dict_type='full'): the first process then writes a record of "
+            "the whole model; or use ModelParallelStrategy, with which each "
+            "process writes its shards of a record"
         )

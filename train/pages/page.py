@@ -43,8 +43,8 @@ def page_text(kind: Kind, title: str, content: Mapping[str, Any]) -> str:
 
 
 _NO_SCRIPT = (
-    "This page is drawn by a script, and scripts are switched off here. "
-    "The command prints the same without --html."
+    "This page needs JavaScript, which is disabled here. Without --html, "
+    "the command prints the same content."
 )
 
 

@@ -101,7 +101,7 @@ def storage_error(error: Exception, address: Address, note: str = "") -> OSError
         text = f"this kind of storage cannot be written to {text}".strip()
     text = without_secrets(text or type(error).__name__)
     if "Credentials" in type(error).__name__:
-        text += "; pass them as the package for this storage expects"
+        text += "; pass them as the package for this storage expects them"
         return PermissionError(errno.EACCES, text + note, address.name)
     kinds = (number for kind, number in _ERRNO.items() if isinstance(error, kind))
     number = getattr(error, "errno", None) or next(kinds, errno.EIO)

@@ -163,15 +163,15 @@ def _another_length(url: str, n_bytes: int, expected: int) -> RecordFormatError:
     ranges, such as ``python -m http.server``, answer with all of it.
     """
     cure = (
-        "The server ignores byte ranges: copy the file from there to a local disk, or "
-        "serve it with one that knows them."
+        "The server ignores byte ranges: copy the file from there to a local "
+        "disk, or use a server that supports them."
         if n_bytes > expected
-        else "The object is as long as before: the answer was cut short. Read again, "
-        "or copy the object to a local disk."
+        else "The object still has its full size, so the response was cut short. "
+        "Read again, or copy the object to a local disk."
     )
     return RecordFormatError(
         url,
-        f"{quantity(n_bytes, 'byte')} in answer to a request of a range",
+        f"{quantity(n_bytes, 'byte')} in response to a range request",
         f"{expected:,}",
         cure,
     )

@@ -161,7 +161,7 @@ def test_rules_that_open_a_record_keep_the_tensors_of_extra_state() -> None:
     load_record(fresh, open_record(old.save_record(), rename=[DeleteField("old")]))
 
     assert torch.equal(fresh.memory.data["ema"], torch.arange(3.0))
-    with pytest.raises(RecordMismatchError, match="is dropped; drop both or none"):
+    with pytest.raises(RecordMismatchError, match="is dropped; drop both or neither"):
         open_record(old.save_record(), rename=[DeleteField("memory._extra_state.ema")])
 
 

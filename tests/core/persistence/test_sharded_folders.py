@@ -476,7 +476,7 @@ def test_a_folder_is_saved_and_loaded_by_one_process(tmp_path: Path) -> None:
 
 
 def test_a_recorder_of_other_files_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="leave recorder= out"):
+    with pytest.raises(ValueError, match="remove recorder="):
         burnish.save_record(trained_net(), f"{tmp_path}/net/", recorder="compact")
 
     assert not (tmp_path / "net").exists()
@@ -623,7 +623,9 @@ def test_a_save_without_the_other_processes_is_refused_and_the_old_folder_stays(
             burnish.save_record(net, f"{folder}/", group=alone)
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
-        with pytest.raises(RecordError, match="before their process group ends"):
+        with pytest.raises(
+            RecordError, match="before their process group is destroyed"
+        ):
             burnish.save_record(net, f"{folder}/")
         os._exit(0)  # there is no group to wait in
 

@@ -287,7 +287,7 @@ def test_one_process_that_saves_alone_is_told_so_and_waits_for_nobody(
         if rank == 0:
             with pytest.raises(RecordError, match="Save it to a folder"):
                 burnish.save_record(net, tmp_path / "net.mpk")
-            with pytest.raises(RecordError, match="spread over several processes"):
+            with pytest.raises(RecordError, match="sharded over several processes"):
                 optim.save_record(tmp_path / "optim.mpk")
 
     in_two_processes(act, tmp_path / "processes")

@@ -65,7 +65,7 @@ def test_parameters_that_came_for_others_and_are_in_no_group_are_told() -> None:
     set_grads(net, 2)
 
     with pytest.warns(
-        RuntimeWarning, match=r"2\.weight were removed from.*2\.parametriz.*add_param_"
+        RuntimeWarning, match=r"has lost 2\.weight and got 2\.parametriz.*add_param_"
     ):
         adaptor.step()
     new = list(net[2].parametrizations.weight.parameters())

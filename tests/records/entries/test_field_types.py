@@ -114,11 +114,23 @@ def test_a_program_without_the_class_reads_its_data() -> None:
     [
         ({"camera": Derived(torch.eye(2))}, r"camera: a .*Derived cannot be stored"),
         ({"camera": Rotation(torch.ones(3))}, r"camera: .*ValueError: a rotation is"),
-        ({"anything": Fraction(1)}, r"anything: a Fraction would come back as plain"),
-        ({"anything": [{"a": Fraction(1)}]}, r"anything\.0\.a: a Fraction would come"),
+        (
+            {"anything": Fraction(1)},
+            r"anything: a Fraction would be read back as plain",
+        ),
+        (
+            {"anything": [{"a": Fraction(1)}]},
+            r"anything\.0\.a: a Fraction would be read back",
+        ),
         ({"host": Fraction(1)}, r"host: found .*expected"),
-        ({"moody": Moody(Mode.FAST)}, r"moody: <Mode.FAST: 1> would come back as a s"),
-        ({"moody": Moody([Fraction(1)])}, r"moody\.0: a Fraction would come back as"),
+        (
+            {"moody": Moody(Mode.FAST)},
+            r"moody: <Mode.FAST: 1> would be read back as a s",
+        ),
+        (
+            {"moody": Moody([Fraction(1)])},
+            r"moody\.0: a Fraction would be read back as",
+        ),
         ({"moody": Moody({1: 2})}, r"moody: a dict needs str keys here"),
         ({"moody": Moody(object())}, r"moody: a builtins\.object cannot be stored"),
     ],

@@ -43,7 +43,7 @@ def test_weights_beside_the_state_dict_are_told() -> None:
     )
 
     with pytest.warns(
-        UserWarning, match=r"'model' was read, not the w.* \(1\): logit_scale"
+        UserWarning, match=r"'model' was read, not the other w.* \(1\): logit_scale"
     ):
         record = open_record(data)
 
@@ -84,7 +84,9 @@ def test_at_most_five_weights_beside_the_state_dict_are_shown(n: int) -> None:
     data = packed({"model": STATE, **{name: torch.ones(1) for name in names}})
 
     shown = ", ".join(names[:5]) + (", ..." if n > 5 else "")
-    with pytest.warns(UserWarning, match=rf"weights beside it \({n}\): {shown}\. "):
+    with pytest.warns(
+        UserWarning, match=rf"other weights in the file \({n}\): {shown}\. "
+    ):
         open_record(data)
 
 

@@ -171,7 +171,7 @@ def test_an_old_torch_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_nothing_is_written_in_this_format(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="only be read"):
+    with pytest.raises(ValueError, match="read-only"):
         Record.from_state_dict(dict(STATE)).save(tmp_path / "m.pt")
 
 
@@ -313,11 +313,13 @@ def test_what_stands_beside_the_state_dict_is_told_when_it_is_saved_or_asked_for
     torch.save({"model": STATE, "optimizer": {"state": {}}, "epoch": 3}, file)
     record = open_record(file)
 
-    with pytest.warns(UserWarning, match=r"beside it: optimizer, epoch.*save_record"):
+    with pytest.warns(
+        UserWarning, match=r"the rest of the file: optimizer, epoch.*save_record"
+    ):
         record.save(target)
     with pytest.raises(AttributeError, match=r"'epoch'.*torch.load\(.*\)\['epoch'\]"):
         record.epoch  # noqa: B018  # the look-up is what raises
-    with pytest.raises(KeyError, match="beside the state dict, and only that was read"):
+    with pytest.raises(KeyError, match="next to the state dict, and only the state"):
         record["optimizer"]
 
     assert list(open_record(target)) == list(STATE)

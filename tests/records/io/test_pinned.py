@@ -62,8 +62,8 @@ def test_another_file_is_an_error_with_both_sums_and_what_to_do(
 
     text = str(caught.value)
     assert f"{file}: its SHA-256 is {digest}, expected {OTHER}" in text
-    assert "none of it was used" in text
-    assert "Get that file again" in text
+    assert "nothing in it was used" in text
+    assert "Download the file again" in text
 
 
 def test_a_file_with_true_checksums_and_other_values_is_refused(tmp_path: Path) -> None:
@@ -211,9 +211,9 @@ def test_a_record_that_is_read_already_has_no_sum(tmp_path: Path) -> None:
     digest = saved(file)
     record = open_record(file)
 
-    with pytest.raises(ValueError, match="Pass it when the file is opened"):
+    with pytest.raises(ValueError, match="Pass it when you open the file"):
         open_record(record, sha256=digest)
-    with pytest.raises(ValueError, match="Pass it when the file is opened"):
+    with pytest.raises(ValueError, match="Pass it when you open the file"):
         burnish.load_record(nn.Linear(3, 2), record, sha256=digest)
 
 

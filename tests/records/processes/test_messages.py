@@ -106,7 +106,7 @@ def test_who_waits_for_a_process_that_has_ended_is_told_what_that_means(
                 exchange()
 
             (note,) = info.value.__notes__
-            assert "process 0 waited for the other" in note
+            assert "process 0 waited here for the other" in note
             assert "one of them has ended" in note
         # Whoever has ended cannot be waited for.
         os._exit(0)

@@ -22,7 +22,7 @@ def test_a_part_of_another_save_is_refused(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "old" / name, tmp_path / "new" / name)
 
     with pytest.raises(
-        RecordFormatError, match="different content from what the index says"
+        RecordFormatError, match="different content than the index says"
     ):
         _ = open_record(tmp_path / "new")["a"]
 

@@ -69,7 +69,7 @@ def test_sums_that_are_not_added_up_have_no_values(tmp_path: Path) -> None:
         from torch.distributed.tensor import DTensor, Partial
 
         sums: Any = DTensor.from_local(torch.ones(2), mesh_of(), [Partial()])
-        with pytest.raises(RecordError, match="add them up first"):
+        with pytest.raises(RecordError, match="reduce them first"):
             layout_of(sums, "w")
 
     in_processes(act, tmp_path, 2)

@@ -42,7 +42,7 @@ def test_an_array_without_dimensions_keeps_none() -> None:
 
 
 def test_a_masked_array_is_an_error_since_its_mask_would_go() -> None:
-    with pytest.raises(TypeError, match=r"field: .*MaskedArray would come back"):
+    with pytest.raises(TypeError, match=r"field: .*MaskedArray would be read back"):
         tensor_of_array(np.ma.masked_array([1.0]), "field")
 
 

@@ -343,7 +343,7 @@ def test_a_tensor_in_several_processes_is_refused_unless_each_has_it_whole() -> 
 
     part, whole = in_child(work)
 
-    assert part.startswith("RecordError: part: a DTensor spread over several")
+    assert part.startswith("RecordError: part: a DTensor sharded over several")
     assert whole == "returned bytes"
 
 

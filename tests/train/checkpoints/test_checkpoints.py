@@ -519,7 +519,9 @@ def test_a_part_of_a_checkpoint_of_numbers_is_told_in_whole_sentences(
     checkpoints = Checkpoints(tmp_path)
     checkpoints.save(1, epoch=3)
 
-    with pytest.raises(RecordMismatchError, match=r"holds nothing\. A part that was"):
+    with pytest.raises(
+        RecordMismatchError, match=r"holds nothing\. To start a part that"
+    ):
         checkpoints.restore(net=net())
 
 
@@ -528,14 +530,14 @@ def test_wrong_calls_say_what_to_write(tmp_path: Path) -> None:
     checkpoints.save(5, model=net(), epoch=3)
 
     with pytest.raises(
-        RecordMismatchError, match=r"starts from scratch: restore the others"
+        RecordMismatchError, match=r"not saved from scratch, restore the others"
     ):
         checkpoints.restore(model=net(), rng=True)
     with pytest.raises(
         RecordMismatchError, match=r"net: not .* restore\(model=\.\.\.\)"
     ):
         checkpoints.restore(net=net())
-    with pytest.raises(RecordMismatchError, match=r"a number.*\[5\]\['epoch'\]"):
+    with pytest.raises(RecordMismatchError, match=r"a stored number.*\[5\]\['epoch'\]"):
         checkpoints.restore(model=net(), epoch=0)
     with pytest.raises(ValueError, match="or 'latest' or 'best', got 'newest'"):
         checkpoints.restore("newest", model=net())  # type: ignore[arg-type]

@@ -71,7 +71,7 @@ def test_a_part_that_the_first_process_lacks_is_not_left_out_in_silence(
         )
 
         with pytest.raises(
-            ValueError, match="process 1 saves own, loss, which process 0"
+            ValueError, match="process 1 saves own, loss, and process 0"
         ):
             Checkpoints(tmp_path / "run").save(1, **parts)
 

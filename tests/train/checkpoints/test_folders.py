@@ -175,9 +175,18 @@ def test_a_folder_that_cannot_be_made_is_told_in_words(
             make_run_folder(place)
 
     for code, words in [
-        (errno.EACCES, "no folder can be made there: Permission denied; name another"),
-        (errno.EROFS, "no folder can be made there: Read-only file system; name anoth"),
-        (errno.ENOENT, "no folder can be made there; name another folder for the run"),
+        (
+            errno.EACCES,
+            "no folder can be created there: Permission denied; choose another",
+        ),
+        (
+            errno.EROFS,
+            "no folder can be created there: Read-only file system; choose anoth",
+        ),
+        (
+            errno.ENOENT,
+            "no folder can be created there; choose another folder for the run",
+        ),
     ]:
 
         def refuse(*args: Any, code: int = code, **kwargs: Any) -> None:

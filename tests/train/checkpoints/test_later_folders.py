@@ -36,7 +36,7 @@ def test_a_run_that_went_back_is_warned_of_what_it_left(
 def test_another_run_in_the_same_folder_is_warned(tmp_path: Path) -> None:
     steps_saved(tmp_path, 10)
 
-    with pytest.warns(RuntimeWarning, match="Each run needs a folder of its own"):
+    with pytest.warns(RuntimeWarning, match="Each run needs its own folder"):
         steps_saved(tmp_path, 0, 1)
 
 

@@ -152,7 +152,7 @@ def test_a_flipped_digit_of_a_counter_is_told_before_a_part_changes(
     model = filled(net(), 2.0)
 
     with pytest.raises(
-        RecordFormatError, match="different content from what was written"
+        RecordFormatError, match="different content than what was written"
     ):
         Checkpoints(tmp_path).restore(net=model, who=[])
 

@@ -69,7 +69,7 @@ def test_our_optimizers_state_is_named_where_one_of_torch_stands(
     with pytest.raises(
         RecordMismatchError,
         match=r"(?s)of Burnish, AdamW\(\)\.bind\(\.\.\.\), which does not fit a "
-        r"torch\.optim\.adamw\.AdamW\n.*starts from scratch",
+        r"torch\.optim\.adamw\.AdamW\n.*start this one from scratch",
     ):
         Checkpoints(tmp_path).restore(optim=torch.optim.AdamW(model.parameters()))
 
@@ -238,7 +238,7 @@ def test_a_module_of_another_shape_is_refused_with_the_path_and_told_of_a_new_fo
     with pytest.raises(RecordMismatchError, match=r"0\.weight") as error:
         Checkpoints(tmp_path).restore(model=net(8))
 
-    assert "of another run, give yours another folder" in str(error.value)
+    assert "belong to another run, use another folder for yours" in str(error.value)
 
 
 def test_a_pickle_in_the_place_of_a_part_is_never_run(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ pytestmark = [needs_sharding, pytest.mark.filterwarnings("ignore")]
 
 
 class Run:
-    """A module, its optimizer and a number that counts, spread over processes."""
+    """A module, its optimizer and a number that counts, sharded over processes."""
 
     def __init__(self, spread: Callable[[Any], Any]) -> None:
         self.net = spread(plain_net())
@@ -297,7 +297,7 @@ def test_damage_in_one_process_s_share_leaves_all_parts_as_they_were(
 def test_a_state_dict_in_shares_could_not_be_filled_again(tmp_path: Path) -> None:
     def act(rank: int) -> None:
         run = Run(fsdp)
-        with pytest.raises(ValueError, match="spread over processes"):
+        with pytest.raises(ValueError, match="sharded over processes"):
             Checkpoints(tmp_path / "run").save(1, part=run.net.state_dict())
 
     in_processes(act, tmp_path / "processes", 2)

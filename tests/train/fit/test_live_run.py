@@ -249,7 +249,7 @@ def test_arguments_that_a_group_has_not_are_refused(
     run({3: run.set(f"optimizer.kwargs={json.dumps(kwargs_of(kwargs))}")})
 
     message = (run.folder / "config.yaml.refused").read_text()
-    assert f"model_config.optimizer.kwargs.{problem}: no group" in message
+    assert f"model_config.optimizer.kwargs.{problem}: no param group" in message
 
 
 def kwargs_of(text: str) -> Any:

@@ -321,7 +321,7 @@ def test_two_objects_are_not_filled_into_one_that_the_program_makes(
     advance(run, 1)
 
     with pytest.raises(
-        RecordMismatchError, match=r"stored as a different object from .*deepcopy"
+        RecordMismatchError, match=r"stored as a separate object from .*deepcopy"
     ):
         HyperState.load(Config, Searching, begin, checkpoint_dir=tmp_path)
 
@@ -469,8 +469,8 @@ def test_what_a_constructor_adds_to_stored_values_is_not_added_twice(
     run.save()
     for _ in range(2):
         with (
-            pytest.warns(RuntimeWarning, match="Completing gives values of"),
-            pytest.warns(RuntimeWarning, match="Counting gives values of"),
+            pytest.warns(RuntimeWarning, match="Completing changes"),
+            pytest.warns(RuntimeWarning, match="Counting changes"),
         ):
             run = HyperState.load(Config, Completing, begun, checkpoint_dir=tmp_path)
         run.save()
@@ -495,9 +495,7 @@ def test_a_lazy_state_completes_what_is_missing_and_nothing_else(
     run = load()
     run.save()
     for _ in range(2):
-        with pytest.warns(
-            RuntimeWarning, match="LazyCompleting gives .* hist different"
-        ):
+        with pytest.warns(RuntimeWarning, match="LazyCompleting changes hist;"):
             run = load()
         run.state.step += 1
         run.save()
@@ -537,7 +535,7 @@ def test_what_a_constructor_changes_in_place_is_not_changed_twice(
         return InPlace(torch.zeros(1), np.zeros(1))
 
     HyperState.load(Config, InPlace, begun, checkpoint_dir=tmp_path).save()
-    with pytest.warns(RuntimeWarning, match="count, array, hist, options different"):
+    with pytest.warns(RuntimeWarning, match="changes count, array, hist, options;"):
         run = HyperState.load(Config, InPlace, begun, checkpoint_dir=tmp_path)
 
     state = run.state

@@ -111,7 +111,7 @@ def test_a_run_begins_with_a_checkpoint_of_another(place: str, tmp_path: Path) -
 def test_overrides_of_a_resumed_run_change_the_config(tmp_path: Path) -> None:
     advanced(tmp_path / "run", 5, "optim.lr=step: 1@0 lin 0@10")
 
-    with pytest.warns(RuntimeWarning, match=r"keeps what the checkpoint stores"):
+    with pytest.warns(RuntimeWarning, match=r"keeps the value of the checkpoint"):
         again = run("--checkpoint-dir", tmp_path / "run", "optim.lr=0.25")
 
     assert again.config.optim.lr == 0.25
@@ -223,8 +223,8 @@ def test_a_folder_that_cannot_be_made_is_one_line_before_anything_begins(
 
     assert code == 1
     assert told == (
-        f"error: {tmp_path / 'run'}: no folder can be made there: Read-only file "
-        "system; name another folder for the run\n"
+        f"error: {tmp_path / 'run'}: no folder can be created there: Read-only file "
+        "system; choose another folder for the run\n"
     )
 
 

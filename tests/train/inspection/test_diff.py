@@ -47,7 +47,7 @@ def test_it_tells_which_tensors_moved_the_most_first(tmp_path: Path) -> None:
     assert result.n_equal == 6
     assert not result.same
     assert "head.weight: moved 100.00%" in repr(result)
-    assert "other values in 2 of 8 tensors" in result.summary()
+    assert "different values in 2 of 8 tensors" in result.summary()
 
 
 @pytest.mark.parametrize("suffix", [".mpk.zst", ".json", ".safetensors"])

@@ -125,7 +125,7 @@ def test_a_record_of_another_checkpoint_is_told(folder: Path) -> None:
     ((file, text),) = problems_of(folder)
 
     assert file == str(newest / "state.net.mpk")
-    assert "not what was saved with this checkpoint" in text
+    assert "not the file that was saved with this checkpoint" in text
 
 
 @pytest.mark.parametrize("name", ["x.json", "x.mpk", "x.safetensors", "index.mpk"])

@@ -60,7 +60,7 @@ def paths_in(checkpoint: Any) -> set[str]:
     return {entry.path for entry in record.entries()}
 
 
-@pytest.mark.filterwarnings("ignore:.*stay as they are.*")
+@pytest.mark.filterwarnings("ignore:.*are unchanged.*")
 @pytest.mark.parametrize(
     "options",
     [
@@ -89,7 +89,7 @@ def test_what_was_left_out_is_told_when_a_run_goes_on_or_is_loaded(
 ) -> None:
     fit(1, tmp_path, RecordCheckpoint(tmp_path, only="head.**", save_last=True))
 
-    with pytest.warns(RuntimeWarning, match="model: 2 of its tensors stay as they are"):
+    with pytest.warns(RuntimeWarning, match="model: 2 of its tensors are unchanged"):
         fit(2, tmp_path, RecordCheckpoint(tmp_path), resume=str(tmp_path / "last"))
     with pytest.raises(
         RecordMismatchError, match=r"(?s)base\.weight.*strict=False\) le"
@@ -140,7 +140,7 @@ def test_a_choice_that_is_none_is_refused_by_the_callback(
 def test_a_choice_beside_a_plugin_that_writes_no_records_is_refused(
     tmp_path: Path,
 ) -> None:
-    with pytest.raises(ValueError, match="AsyncCheckpointIO; leave that plugin out"):
+    with pytest.raises(ValueError, match="AsyncCheckpointIO; remove that plugin"):
         fit(
             1,
             tmp_path,
@@ -192,7 +192,7 @@ class NewTuned(LightningModule):
         return torch.optim.Adam([self.out.bias, self.out.weight])
 
 
-@pytest.mark.filterwarnings("ignore:.*stay as they are.*")
+@pytest.mark.filterwarnings("ignore:.*are unchanged.*")
 @pytest.mark.parametrize("options", [{}, {"only": burnish.trainable}])
 def test_a_run_goes_on_after_a_refactor_that_rules_tell_of(
     options: Any, tmp_path: Path

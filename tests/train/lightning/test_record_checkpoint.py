@@ -138,7 +138,7 @@ def test_a_strategy_that_would_write_pickles_by_itself_is_refused(
     callback = RecordCheckpoint()
     run._accelerator_connector.strategy = FSDPStrategy(state_dict_type="sharded")  # type: ignore[attr-defined]  # of the trainer
 
-    with pytest.raises(ValueError, match=r"state_dict_type='full'\), and"):
+    with pytest.raises(ValueError, match=r"state_dict_type='full'\): the first"):
         callback.setup(run, Net({}), "fit")
     run._accelerator_connector.strategy = FSDPStrategy()  # type: ignore[attr-defined]  # of the trainer
     callback.setup(run, Net({}), "fit")

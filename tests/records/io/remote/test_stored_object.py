@@ -82,7 +82,9 @@ def test_fewer_bytes_than_there_are_blame_the_answer_and_not_the_object() -> Non
     stored = StoredObject(address_of(url))
     stored.size = 200
 
-    with pytest.raises(RecordFormatError, match=r"50 bytes.*the answer was cut short"):
+    with pytest.raises(
+        RecordFormatError, match=r"50 bytes.*the response was cut short"
+    ):
         stored.fetch([(50, 150)])
 
 

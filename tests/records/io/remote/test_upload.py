@@ -169,5 +169,5 @@ def test_the_name_has_to_agree_with_what_is_written() -> None:
         burnish.save_record(
             nn.Linear(2, 2), "memory://upload/a.json", recorder=Recorder()
         )
-    with pytest.raises(ValueError, match="the name must say the format"):
+    with pytest.raises(ValueError, match="the suffix must be that of a format"):
         burnish.save_record(nn.Linear(2, 2), "memory://upload/a")
