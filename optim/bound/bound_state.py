@@ -202,6 +202,12 @@ class BoundState:
         group = self.groups[index]
         schedule = group.get("schedule")
         rate = self._coming_rate(group)
+        if schedule is None and not math.isfinite(rate):
+            raise ValueError(
+                f"group {index}: its learning rate was set to {float(rate)}, expected "
+                "a finite number. Nothing was changed. Set another one: "
+                f"optim.param_groups[{index}]['lr'] = ..."
+            )
         if schedule is not None:
             self._check_rate(index, group)
             if -_ROUNDING < rate < 0.0:

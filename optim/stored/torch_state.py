@@ -128,6 +128,18 @@ def _hooked(
         _remove(handles)
 
 
+def _kind_by_decay(group: Mapping[str, Any], bound_kind: str) -> str | None:
+    """Return which of torch's two Adams a group is of, if their decays differ.
+
+    Their states are alike, and torch's groups name no optimizer.
+    """
+    is_decoupled = group.get("decoupled_weight_decay")
+    is_adam = bound_kind in ("Adam", "AdamW") and isinstance(is_decoupled, bool)
+    if not (is_adam and group.get("weight_decay")):
+        return None
+    return "AdamW" if is_decoupled else "Adam"
+
+
 def _without_names(group: ParamGroup) -> ParamGroup:
     """Return a stored group without the names that describe its states."""
     return {name: v for name, v in group.items() if name not in (BESIDE, LAYOUT)}
@@ -150,7 +162,8 @@ def _states(bound: BoundState, state_dict: dict[str, Any]) -> States:
     numbers = chain.from_iterable(g["params"] for g in theirs)
     params = [(i, p) for i, g in enumerate(ours) for p in g["params"]]
     for index, group in enumerate(theirs):
-        kind, bound_kind = group.get("kind"), ours[index]["kind"]
+        bound_kind = ours[index]["kind"]
+        kind = group.get("kind") or _kind_by_decay(group, bound_kind)
         if kind is not None and kind != bound_kind:
             problems.append(
                 f"group {index}: found the state of {kind}, expected that of "

@@ -292,3 +292,19 @@ def test_what_a_tool_keeps_beside_the_fields_is_saved_and_comes_back(
     again.step()
     assert state["count"] == 3
     assert again.save_record() == again.save_record()
+
+
+@pytest.mark.parametrize("rate", [float("nan"), float("inf")])
+def test_a_rate_that_is_not_finite_is_refused_before_anything_is_changed(
+    rate: float,
+) -> None:
+    model = net()
+    adaptor = AdamW().bind(model, lr=0.1)
+    drive(adaptor, model, 0)
+    before = values(model)
+    adaptor.param_groups[0]["lr"] = rate
+
+    with pytest.raises(ValueError, match=r"group 0: .* set to (nan|inf), expected a f"):
+        drive(adaptor, model, 1)
+
+    assert all(map(torch.equal, values(model), before))

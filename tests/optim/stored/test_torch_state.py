@@ -15,6 +15,7 @@ from burnish.optim import (
     ASGD,
     SGD,
     Adadelta,
+    Adam,
     Adamax,
     AdamW,
     NAdam,
@@ -234,3 +235,26 @@ def test_a_dict_around_the_state_dict_is_refused_with_the_key_inside() -> None:
         optimizer.load_state_dict("last.pt")  # type: ignore[arg-type]
 
     assert len(optimizer.state) == len([*net.parameters()])
+
+
+@pytest.mark.parametrize("is_decoupled", [False, True])
+def test_a_state_of_the_other_adam_is_refused_unless_nothing_decays(
+    *, is_decoupled: bool
+) -> None:
+    net = layers()
+    theirs = torch.optim.AdamW if is_decoupled else torch.optim.Adam
+    same: Any = AdamW() if is_decoupled else Adam()
+    other: Any = Adam() if is_decoupled else AdamW()
+    kind, expected = type(same).__name__, type(other).__name__
+    states = {
+        decay: theirs(net.parameters(), lr=0.1, weight_decay=decay).state_dict()
+        for decay in (0.0, 0.1)
+    }
+    if "decoupled_weight_decay" not in states[0.1]["param_groups"][0]:
+        pytest.skip("this torch does not store it")
+
+    with pytest.raises(RecordMismatchError, match=rf"of {kind}, .* of {expected}\n"):
+        other.bind(net, lr=0.1).load_state_dict(states[0.1])
+
+    other.bind(net, lr=0.1).load_state_dict(states[0.0])
+    same.bind(net, lr=0.1).load_state_dict(states[0.1])
