@@ -74,16 +74,15 @@ class Folders:
 
     def by_number(self) -> dict[int, Path]:
         """Return the complete folders by number, in order; recover after kills."""
-        self._recover()
-        names_before: list[str] | None = None
+        folders: dict[int, Path] = {}
         for _ in looks():
-            folders, names = self._with_marker(), self._names()
-            # A writer that keeps one folder may have removed it while names were
-            # listed, before its successor was among them: nothing is not the answer.
-            if folders or names == names_before:
-                return folders
-            names_before = names
-        return {}
+            self._recover()
+            names, folders = self._names(), self._with_marker()
+            # Each save has a temporary of its own, so names that stayed the same show
+            # that no writer replaced or removed a folder while it was looked for.
+            if self._names() == names and not any(map(retired_name, names)):
+                break
+        return folders
 
     @contextmanager
     def locked(self) -> Generator[dict[int, Path]]:

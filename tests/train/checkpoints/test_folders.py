@@ -236,3 +236,28 @@ def test_the_only_folder_is_found_while_its_successor_replaces_it(
     assert [*run.by_number()] == [3]
     remove_folder(tmp_path / run.name(3))
     assert not run.by_number()
+
+
+@pytest.mark.parametrize("moment", [1, 2])
+@pytest.mark.parametrize("n_older", [0, 1])
+def test_a_folder_is_found_while_it_is_saved_again(
+    n_older: int, moment: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Folders(root=tmp_path, marker="content")
+    numbers = [*range(n_older + 1)]
+    for number in numbers:
+        fill(tmp_path / run.name(number), "old")
+    real_listdir, n_listings = os.listdir, 0
+
+    def listdir_during_a_save(folder: Any) -> list[str]:
+        nonlocal n_listings
+        n_listings += folder == tmp_path
+        if n_listings == moment:
+            newest = run.name(n_older)
+            os.rename(tmp_path / newest, tmp_path / f".{newest}.01234567.old")
+            n_listings += 1
+        return real_listdir(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir_during_a_save)
+
+    assert [*run.by_number()] == numbers
