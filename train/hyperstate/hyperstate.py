@@ -566,11 +566,11 @@ class HyperState(Generic[C, S]):
         if paths := changed_paths(self._in_force, in_force):
             self._in_force = in_force
             warn_user(
-                f"{first_names(paths, 8)}: the program changed the config of the run. "
-                "The file to edit still has the earlier value, which is in force again "
-                "when that file is read next: at its next edit, or when the run is "
-                "resumed. Change it in the file, or by the command `burnish set`; what "
-                "a program changes belongs into the state",
+                f"{first_names(paths, 8)}: the program changed the config of the run, "
+                "but the file to edit has the earlier value. The next edit, or a "
+                "resumed run, restores that; it is refused if the field is not "
+                "editable. Change it in the file, or by the command `burnish set`; "
+                "what a program changes belongs into the state",
                 RuntimeWarning,
             )
 
