@@ -33,6 +33,7 @@ from ...core.persistence.loading import from_record
 from ...records.entries.encoder import is_trained
 from ...records.errors import RecordError, RecordMismatchError
 from ...records.flat_record import FlatRecord
+from ...records.open import open_record
 from ...records.record import Record
 from ...records.record_writer import WritableRecord, writer_for
 from ..checkpoints.choice import Choice
@@ -168,7 +169,10 @@ class _Module(ObjectKind):
         return None if is_declared else _undeclared(value, cls)
 
     def restore(self, source: ObjectRecord, state: StateInRestoring) -> Any:
-        record, cls = source.record, _class(source.annotation, nn.Module)
+        # The program may have cast the module, which no hyperparameter says: without
+        # its dtypes a resumed run would go on in those of the constructor.
+        record = open_record(source.record, dtype="stored")
+        cls = _class(source.annotation, nn.Module)
         stored_hparams = _stored_hparams(record)
         if stored_hparams is None:
             return from_record(factory_of(cls, record), record)

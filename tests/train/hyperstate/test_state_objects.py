@@ -21,6 +21,27 @@ from .states import Actor, Config, Nested, Net, Policy, advance, load, weights
 torch.set_num_threads(1)
 
 
+def test_a_module_that_the_program_cast_is_built_in_the_dtypes_that_it_had(
+    tmp_path: Path,
+) -> None:
+    @dataclass
+    class Cast:
+        step: int
+        net: Net
+        optim: torch.optim.Optimizer
+
+    def initial(config: Config) -> Cast:
+        net = Net(2).to(torch.bfloat16)
+        return Cast(0, net, AdamW().bind(net, lr=0.1, master_dtype=torch.float32))
+
+    run = HyperState.load(Config, Cast, initial, checkpoint_dir=tmp_path)
+    advance(run, 1)
+    again = HyperState.load(Config, Cast, initial, checkpoint_dir=tmp_path).state
+
+    assert {p.dtype for p in again.net.parameters()} == {torch.bfloat16}
+    assert weights(again.net) == weights(run.state.net)
+
+
 def test_objects_in_lists_and_dicts_and_odd_tensors_come_back(
     tmp_path: Path,
 ) -> None:
