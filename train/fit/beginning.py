@@ -27,6 +27,7 @@ from ..checkpoints.checkpoint import Checkpoint
 from ..checkpoints.folders import refuse_obstacle
 from ..checkpoints.rereading import reread_if_replaced
 from ..lightning.checkpoint_folder import TRAINING, is_checkpoint
+from ..lightning.data_module import with_stored_seed
 from .fit_config import RUN, FitConfig, file_tree
 
 LAST = "last"
@@ -65,6 +66,8 @@ class FitBeginning:
         place = config.run.resume_from_checkpoint
         checkpoint = checkpoint_of(place, folder)
         training = _training_state(checkpoint)
+        stored_data = training.get(config.data_class.__qualname__, {})
+        config.data = with_stored_seed(config.data, stored_data)
         past = stored_edits(training)
         is_same_run = place == "auto" or _is_in(checkpoint, folder)
         composed = config.file()

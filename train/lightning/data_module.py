@@ -1,6 +1,7 @@
 """DataModule: a dataset, its seeded split, and the loaders."""
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -10,6 +11,9 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 from ..hparams import DataHparams, DataLoaderHparams
 from ..resumable_loader import ResumableLoader
 from .typed_hparams import TypedHparams
+
+SEED = "seed"
+"""The field of `DataHparams`, and the key in checkpoints."""
 
 H = TypeVar("H", bound=DataHparams)
 
@@ -41,6 +45,19 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
             self.test = further_parts[0] if further_parts else None
         self._train_loader: Any = None
         self._loader_share = self._share()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the seed, which a run that is resumed needs for the same split."""
+        return {SEED: self.thparams.seed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Split by the stored seed, unless one was given."""
+        hparams = with_stored_seed(self.thparams, state_dict)
+        if hparams is not self.thparams:
+            self.thparams, self._train_loader = hparams, None
+            if not isinstance(self.full, IterableDataset):
+                self.train, self.val, *further_parts = self._split()
+                self.test = further_parts[0] if further_parts else None
 
     @abstractmethod
     def get_dataset(self) -> Dataset[Any]:
@@ -139,6 +156,16 @@ class DataModule(TypedHparams, LightningDataModule, Generic[H]):
             Subset(self.full, order[start : start + size])
             for start, size in zip(starts, sizes, strict=True)
         ]
+
+
+def with_stored_seed(hparams: H, state: Mapping[str, Any]) -> H:
+    """Return ``hparams`` with the seed in ``state``, unless they were given one.
+
+    A seed that is drawn once more would put validation samples among those of training.
+    """
+    if SEED in hparams.model_fields_set or not isinstance(state.get(SEED), int):
+        return hparams
+    return hparams.model_copy(update={SEED: state[SEED]})
 
 
 def _workers(options: DataLoaderHparams) -> dict[str, Any]:

@@ -35,6 +35,20 @@ def test_splits_are_seeded_and_leave_the_common_generator_alone() -> None:
         data(split=(0.5, 0.3))
 
 
+def test_a_resumed_run_has_the_split_of_the_seed_that_was_drawn() -> None:
+    before, drawn = Data(), Data()
+    chosen = data(seed=before.thparams.seed + 1)
+    parts = [*chosen.train.indices]
+
+    drawn.load_state_dict(before.state_dict())
+    chosen.load_state_dict(before.state_dict())
+
+    assert [*drawn.train.indices] == [*before.train.indices]
+    assert [*drawn.val.indices] == [*before.val.indices]
+    assert drawn.thparams.seed == before.thparams.seed
+    assert [*chosen.train.indices] == parts
+
+
 def test_only_training_data_are_shuffled() -> None:
     made = data(
         split=(0.8, 0.2), loader={"batch_size": 15, "shuffle": True, "drop_last": True}
