@@ -36,6 +36,7 @@ from ...optim.adaptor import (
 )
 from ...optim.lbfgs import LBFGSAdaptor, restore_lbfgs
 from ...optim.stored.record_types import OptimizerRecord
+from ...optim.tensor_optimizer import TensorOptimizer
 from ...records.errors import RecordMismatchError
 from ...records.flat_record import FlatRecord
 from ...records.processes.messages import is_running
@@ -348,6 +349,8 @@ class _ValuePart(Part):
         return True
 
     def record(self) -> Record | FlatRecord:
+        if isinstance(self.value, TensorOptimizer):
+            _warn_of_unbound(self.name, type(self.value).__name__)
         return record_of(self.value, self.name)
 
     def fill(
@@ -383,6 +386,16 @@ class _ValuePart(Part):
 
 _FILLABLE = (dict, list, deque, set)
 """The types of plain data whose content can be replaced in place."""
+
+
+def _warn_of_unbound(name: str, kind: str) -> None:
+    """Warn that hyperparameters alone are saved; those who want that may go on."""
+    warn_user(
+        f"{name}: found {with_article(kind)} that is not bound to a module, so its "
+        "hyperparameters are saved and no state of a run. To resume a run, save and "
+        f"restore what bind returns: optimizer = {kind}(...).bind(net, lr=1e-3)",
+        RuntimeWarning,
+    )
 
 
 def _warn_of_changes(name: str, report: object) -> None:

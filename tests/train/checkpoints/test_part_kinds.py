@@ -187,6 +187,20 @@ def test_an_object_with_a_state_inside_of_data_is_told_to_be_a_part(
             Checkpoints(tmp_path).save(1, agent=kind(part))
 
 
+@pytest.mark.parametrize("optimizer", [AdamW(weight_decay=0.5), Lion()])
+def test_an_optimizer_that_is_not_bound_is_saved_with_a_warning_that_it_has_no_state(
+    optimizer: Any, tmp_path: Path
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+
+    with pytest.warns(
+        RuntimeWarning, match=r"optim: found an? .* not bound .*\.bind\("
+    ):
+        checkpoints.save(1, optim=optimizer)
+
+    assert checkpoints[1]["optim"] == optimizer
+
+
 @dataclasses.dataclass
 class Setting:
     width: int = 4
