@@ -10,6 +10,7 @@ from torch import nn
 
 from ...config.arguments import check_count
 from ...config.process.interrupts import leaving_nothing_open, raise_of_signal
+from ...config.process.user_warning import warn_user
 from ...config.spelling import did_you_mean
 from ...config.storage.opening import looks
 from ...records.background_saves import (
@@ -21,6 +22,7 @@ from ...records.background_saves import (
     with_all_processes,
 )
 from ...records.calls import explain_calls
+from ...records.errors import RecordError
 from ...records.io.progress import Progress, progress_call
 from ...records.io.remote.url import Place, Url, path_or_url
 from ...records.io.save_handle import SaveHandle, join_saves
@@ -512,26 +514,46 @@ class Checkpoints:
             # A run that went back to an earlier step continues from there.
             chosen = {newest, *[*folders][-n_last:]}
             if self.keep_best is not None:
-                chosen.update(self._ranked(folders)[: self.keep_best[1]])
+                scores, errors = self._scores(folders)
+                chosen.update(_best_first(scores)[: self.keep_best[1]])
+                # One of them may be the best: it is not removed, and ends no run.
+                chosen.update(errors)
+                _warn_of_unranked(errors)
             return chosen
 
         return choose
 
     def _ranked(self, folders: Mapping[int, Place]) -> list[int]:
-        """Return the steps that have the number to rank by, the best first."""
+        """Return the steps that have the number to rank by, the best first.
+
+        Raises the error of a checkpoint that cannot be read.
+        """
+        scores, errors = self._scores(folders)
+        for error in errors.values():
+            raise error
+        return _best_first(scores)
+
+    def _scores(
+        self, folders: Mapping[int, Place]
+    ) -> tuple[dict[int, float], dict[int, RecordError]]:
+        """Return the numbers to rank by, the lowest best, and errors, both by step."""
+        scores: dict[int, float] = {}
+        errors: dict[int, RecordError] = {}
         if self.keep_best is None:
-            return []
+            return scores, errors
         name, _, mode = self.keep_best
         sign = 1 if mode == "min" else -1
-        scores: dict[int, float] = {}
         for number, folder in folders.items():
             try:
                 value = Checkpoint.read(folder).values.get(name)
             except FileNotFoundError:
                 continue  # removed since it was listed
+            except RecordError as error:
+                errors[number] = error
+                continue
             if value is not None and not math.isnan(value):
                 scores[number] = sign * value
-        return sorted(scores, key=lambda number: (scores[number], number))
+        return scores, errors
 
     def _check_ranking(self, values: Mapping[str, float]) -> None:
         if self.keep_best is None or not values or self.keep_best[0] in values:
@@ -540,6 +562,18 @@ class Checkpoints:
         raise ValueError(
             f"keep_best ranks by {name!r}, but the numbers passed are "
             f"{', '.join(values)}.{did_you_mean(name, values)}"
+        )
+
+
+def _best_first(scores: Mapping[int, float]) -> list[int]:
+    return sorted(scores, key=lambda number: (scores[number], number))
+
+
+def _warn_of_unranked(errors: Mapping[int, RecordError]) -> None:
+    for number, error in errors.items():
+        warn_user(
+            f"step {number} cannot be ranked for keep_best, so it is kept: {error}",
+            RuntimeWarning,
         )
 
 

@@ -18,6 +18,7 @@ import burnish
 from burnish.optim import AdamW
 from burnish.records import (
     RecordChecksumError,
+    RecordError,
     RecordFormatError,
     RecordMismatchError,
 )
@@ -84,6 +85,24 @@ def test_the_newest_and_the_best_stay(tmp_path: Path) -> None:
     assert checkpoints.steps == [1, 3, 4]
     assert checkpoints.best == 1
     assert checkpoints["best"].values == {"loss": 0.5}
+
+
+def test_a_checkpoint_that_cannot_be_ranked_is_kept_and_ends_no_run(
+    tmp_path: Path,
+) -> None:
+    checkpoints = Checkpoints(tmp_path, keep_last=1, keep_best=("loss", 1))
+    checkpoints.save(1, values=[1], loss=1.0)
+    manifest = tmp_path / "step000000000001" / "checkpoint.json"
+    manifest.write_text(manifest.read_text()[:40])
+
+    for step in (2, 3, 4):
+        with pytest.warns(RuntimeWarning, match=r"step 1 cannot be ranked"):
+            checkpoints.save(step, values=[step], loss=float(step))
+
+    assert checkpoints.steps == [1, 2, 4]
+    assert checkpoints.latest == 4
+    with pytest.raises(RecordError):
+        _ = checkpoints.best
 
 
 def test_best_can_mean_the_highest(tmp_path: Path) -> None:
