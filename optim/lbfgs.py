@@ -20,8 +20,7 @@ from ..records.report import LoadReport
 from ..records.tensors.grad_mode import no_grad, ordinary_tensors
 from ..records.tensors.torch_internals import LBFGS_ATTRIBUTES, lbfgs_params
 from .bound.bound_params import BoundParams
-from .stored.optimizer_record import other_optimizer_cure
-from .stored.torch_state import check_is_state
+from .stored.refused_loads import IN_STATE_DICT, check_is_state, other_optimizer_cure
 from .tensor_optimizer import home_of_field, refuse_options_of_torch
 
 if TYPE_CHECKING:
@@ -263,7 +262,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         if groups and "history_size" not in groups[0]:
             kind = groups[0].get("kind", "another optimizer")
             raise RecordMismatchError(
-                "the state dict",
+                IN_STATE_DICT,
                 [f"found the state of {kind}, expected that of LBFGS"],
                 other_optimizer_cure(),
             )
@@ -271,7 +270,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         # Older ones, and torch's, have no paths.
         if stored_paths not in (None, paths):
             raise RecordMismatchError(
-                "the state dict",
+                IN_STATE_DICT,
                 [
                     (
                         "LBFGS steps all parameters together: they were "
@@ -317,7 +316,7 @@ class LBFGSAdaptor(torch.optim.LBFGS):
         params, state = lbfgs_params(self), self.state
         values = [param.detach().clone() for param in params]
         states = {
-            param: {name: _own(value) for name, value in fields.items()}
+            param: {name: _copy_of_written(value) for name, value in fields.items()}
             for param, fields in state.items()
         }
 
@@ -423,7 +422,7 @@ _step_of_torch: Callable[..., Any] = inspect.unwrap(torch.optim.LBFGS.step)
 """The step without torch's wrapper, which would run users' hooks a second time."""
 
 
-def _own(value: Any) -> Any:
+def _copy_of_written(value: Any) -> Any:
     """Return a copy of what a step writes in place: a vector, or a list of them."""
     if isinstance(value, list):
         return [*value]  # pyright: ignore[reportUnknownVariableType]  # tensors and numbers

@@ -39,6 +39,7 @@ from .record_types import (
     ParamState,
     optimizer_description,
 )
+from .refused_loads import UNCHANGED, other_optimizer
 from .stored_groups import StoredGroups, restore_values, settle_groups, stored_groups_of
 from .taken_states import TakenStates
 
@@ -303,7 +304,7 @@ class _Problems:
         if self.misfits:
             return "No stored state fits: to start from scratch, do not load this file."
         if self.n_of_states:
-            return _other_optimizer(self.kind)
+            return other_optimizer(self.kind)
         if self.n_left_over:
             left_out = (
                 "optimizer.load_record(file, strict=False) leaves such states out, and "
@@ -315,23 +316,6 @@ class _Problems:
                 "them their current names."
             )
         return "To start from scratch, do not load this file."
-
-
-UNCHANGED = "The optimizer is unchanged."
-"""The part of advice that every refused load begins with."""
-
-
-def other_optimizer_cure() -> str:
-    """Return advice for states of another optimizer."""
-    return f"{UNCHANGED} {_other_optimizer()}"
-
-
-def _other_optimizer(saved_kind: str = "") -> str:
-    kind = saved_kind and f", {saved_kind}"
-    return (
-        f"Continue with the optimizer that was saved{kind}, or do not load this "
-        "file, to start from scratch."
-    )
 
 
 def _checked_states(

@@ -1,7 +1,7 @@
 """State dicts of torch: checked before, and loaded without a change of dtype."""
 
 import json
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from itertools import chain
 from typing import Any
@@ -11,8 +11,6 @@ import torch
 from ...config.process.interrupts import leaving_nothing_open, uninterrupted
 from ...config.process.transaction import Transaction, all_or_nothing
 from ...config.process.user_warning import warn_user
-from ...config.short_text import first_names
-from ...records.entries.optimizer_states import optimizers_in, subscripts
 from ...records.errors import RecordMismatchError
 from ...records.tensors.grad_mode import ordinary_tensors
 from ..bound.bound_state import BoundState
@@ -25,10 +23,12 @@ from ..bound.state_check import (
     what_is_left_out,
     what_is_narrow,
 )
-from .optimizer_record import UNCHANGED, other_optimizer_cure
+from .refused_loads import (
+    IN_STATE_DICT,
+    check_is_state,
+    other_optimizer_cure,
+)
 from .upgraded_state_dict import LAYOUT, upgraded_state_dict
-
-_WHERE = "the state dict"
 
 
 @leaving_nothing_open
@@ -74,36 +74,9 @@ def load_state_dict(
     def attempt(transaction: Transaction) -> None:
         transaction.undo_with(bound.undo())
         with _hooked(optimizer, check, restore):
-            load(upgraded_state_dict(bound, state_dict, _WHERE))
+            load(upgraded_state_dict(bound, state_dict, IN_STATE_DICT))
 
     all_or_nothing(attempt)
-
-
-def check_is_state(content: object) -> None:
-    """Raise for anything but the state dict of an optimizer, with what loads it."""
-    if not isinstance(content, Mapping):
-        raise TypeError(
-            f"load_state_dict takes the result of state_dict(), got {content!r:.60}; "
-            "optimizer.load_record reads a file of save_record, "
-            "torch.load(file, weights_only=True) one of torch.save"
-        )
-    if {"state", "param_groups"} <= content.keys():
-        return
-    keys = first_names(map(str, content), 5)
-    paths = [subscripts(keys) for keys, _ in optimizers_in(content)]
-    raise RecordMismatchError(
-        _WHERE,
-        [f"found a dict with {keys}, expected one with state and param_groups"],
-        f"{UNCHANGED} {_where_it_is(paths)}",
-    )
-
-
-def _where_it_is(paths: Sequence[str]) -> str:
-    if not paths:
-        return "Pass the result of state_dict() of an optimizer."
-    return "It is inside: " + " or ".join(
-        f"optimizer.load_state_dict(content{path})" for path in paths[:4]
-    )
 
 
 @contextmanager
@@ -178,7 +151,7 @@ def _states(bound: BoundState, state_dict: dict[str, Any]) -> States:
         beside = theirs[index].get(BESIDE, ())
         states[param] = bound.checked(param, index, fields, problems, beside)
     if problems:
-        raise RecordMismatchError(_WHERE, problems, other_optimizer_cure())
+        raise RecordMismatchError(IN_STATE_DICT, problems, other_optimizer_cure())
     for text in [*what_is_left_out(dropped), *what_is_narrow(narrow)]:
         warn_user(text, RuntimeWarning)
     return states

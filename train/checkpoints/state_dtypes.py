@@ -93,19 +93,19 @@ def _cast(state: Any, dtype: torch.dtype) -> Any:
     }
 
 
-def _in_dtypes(loaded: Any, stored: Any) -> Any:
+def _in_dtypes(loaded: Any, stored_state: Any) -> Any:
     """Return ``loaded``, with the stored values where it has them in another dtype."""
-    if not isinstance(loaded, dict) or not isinstance(stored, Mapping):
+    if not isinstance(loaded, dict) or not isinstance(stored_state, Mapping):
         return loaded
-    others = {
-        key: stored[key].detach().to(value.device, copy=True)
+    changed_values = {
+        key: stored_state[key].detach().to(value.device, copy=True)
         for key, value in loaded.items()
         if key != _STEP
         and _is_floating(value)
-        and _is_floating(stored.get(key))
-        and stored[key].dtype != value.dtype
+        and _is_floating(stored_state.get(key))
+        and stored_state[key].dtype != value.dtype
     }
-    loaded.update(others)
+    loaded.update(changed_values)
     return loaded
 
 
