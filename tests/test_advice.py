@@ -127,17 +127,20 @@ VERBS: dict[str, Callable[[Checkpoints, Any], object]] = {
 }
 
 _CALL = re.compile(r"([\w.]+)\(((?:[^()]|\([^()]*\))*)\)")
-_TAKE = re.compile(r"\b((?:[\w.]+(?:, | and ))*[\w.]+) takes? ((?:\.{3}|[^.\n])+)\.")
+_PASS = re.compile(
+    r"\bpass ((?:\.{3}|[^.\n])+?) to ((?:[\w.]+(?:, | or ))*[a-z_.]*[a-z_])\."
+)
 _OPTION = re.compile(r"\b([a-z_]+)=")
 
 
 def advised_options(text: str) -> Iterator[tuple[str, str]]:
     """Yield each option that ``text`` names, beside the call that it is said of."""
-    for pattern in (_TAKE, _CALL):
-        for takers, options in pattern.findall(text):
-            for taker in re.split(", | and ", takers):
-                yield from ((taker, option) for option in _OPTION.findall(options))
-        text = pattern.sub("", text)
+    found = [(takers, options) for options, takers in _PASS.findall(text)]
+    text = _PASS.sub("", text)
+    for takers, options in [*found, *_CALL.findall(text)]:
+        for taker in re.split(", | or ", takers):
+            yield from ((taker, option) for option in _OPTION.findall(options))
+    text = _CALL.sub("", text)
     yield from (("nobody", option) for option in _OPTION.findall(text))
 
 

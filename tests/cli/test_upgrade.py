@@ -27,7 +27,7 @@ def test_records_are_rewritten_at_the_newest_version(
     assert (status, again) == (0, 0)
     told = capsys.readouterr().out
     assert "a.mpk: rewritten" in told
-    assert "a.mpk: already has the newest version" in told
+    assert "a.mpk: already at the newest version" in told
     for name in ("a.mpk", "b.safetensors"):
         with open_record(name) as record:
             assert torch.equal(record["head.weight"], old.fc.weight)

@@ -89,7 +89,7 @@ def test_a_run_is_verified_whole_with_its_manifests(
 
     Net().save_record(run[1].folder / "model.mpk")
 
-    assert "'model' in model.mpk is not what was saved" in verified(
+    assert "'model' in model.mpk is not the one that was" in verified(
         capsys, "run", status=1
     )
     Path(run[2].folder, "model.mpk").unlink()

@@ -100,7 +100,6 @@ SEVERAL = {
     "records/formats/safetensors.py": {"bytes"},
     "records/inspection/oddities.py": {"values"},
     "records/io/compression.py": {"bytes"},
-    "train/checkpoints/part_kinds.py": {"tensors"},
 }
 """By file, nouns that are never counted as one: they tell of limits, or of some."""
 

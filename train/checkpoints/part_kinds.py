@@ -21,7 +21,7 @@ from torch import nn
 
 from ...config.process.transaction import Transaction
 from ...config.process.user_warning import warn_user
-from ...config.short_text import with_article
+from ...config.short_text import quantity, with_article
 from ...core.modules.tree import places_of
 from ...core.persistence.loading import fill_module
 from ...core.persistence.saving import chosen_record, into_record
@@ -542,11 +542,11 @@ def refused(
 def warn_of_unsaved(name: str, paths: Sequence[str]) -> None:
     """Warn of tensors of a part that a load does not change, if there are any."""
     if paths:
+        count = quantity(len(paths), "tensor")
         warn_user(
-            f"{name}: {len(paths)} of its tensors are unchanged "
-            f"({paths[0]}{', ...' * (len(paths) > 1)}): the checkpoint was saved "
-            "without them, by only= or exclude=. Load them before you continue "
-            "training",
+            f"{name}: the checkpoint was saved without {count} of it "
+            f"({paths[0]}{', ...' * (len(paths) > 1)}), by only= or exclude=, "
+            "so these values are unchanged. Load them before you continue training",
             RuntimeWarning,
         )
 

@@ -191,8 +191,8 @@ def cure_of_replaced(replaced: Sequence[str]) -> str:
 
 
 IGNORE = (
-    "If the difference is intended, pass to load_record, from_record or "
-    'open_record: hyperparameters="ignore".'
+    'If the difference is intended, pass hyperparameters="ignore" to load_record, '
+    "from_record or open_record."
 )
 """Advice for hyperparameters that differ."""
 

@@ -107,7 +107,7 @@ def _net(folder: Path) -> Path:
 def test_what_was_left_out_is_told_when_it_is_restored(tmp_path: Path) -> None:
     advance(load(tmp_path, only="head.**"))
 
-    with pytest.warns(RuntimeWarning, match=r"net: 2 of its tensors are unchanged"):
+    with pytest.warns(RuntimeWarning, match=r"net: .* without 2 tensors"):
         load(tmp_path)
 
 

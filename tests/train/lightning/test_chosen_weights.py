@@ -89,7 +89,7 @@ def test_what_was_left_out_is_told_when_a_run_goes_on_or_is_loaded(
 ) -> None:
     fit(1, tmp_path, RecordCheckpoint(tmp_path, only="head.**", save_last=True))
 
-    with pytest.warns(RuntimeWarning, match="model: 2 of its tensors are unchanged"):
+    with pytest.warns(RuntimeWarning, match=r"model: .* without 2 tensors"):
         fit(2, tmp_path, RecordCheckpoint(tmp_path), resume=str(tmp_path / "last"))
     with pytest.raises(
         RecordMismatchError, match=r"(?s)base\.weight.*strict=False\) le"

@@ -146,7 +146,9 @@ def test_extra_state_of_a_class_of_one_s_own_is_told() -> None:
     module = Keeping()
     module.value = Words(["a"])
 
-    with pytest.warns(UserWarning, match=r"_extra_state: a .*Words comes back as a l"):
+    with pytest.warns(
+        UserWarning, match=r"_extra_state: a .*Words will be read back as a l"
+    ):
         burnish.save_record(module)
 
 
