@@ -34,7 +34,7 @@ from ...optim.adaptor import (
     restore_optimizer,
     share_ids_of,
 )
-from ...optim.lbfgs import LBFGSAdaptor, restore_lbfgs
+from ...optim.lbfgs import LBFGS, LBFGSAdaptor, restore_lbfgs
 from ...optim.stored.record_types import OptimizerRecord
 from ...optim.tensor_optimizer import TensorOptimizer
 from ...records.errors import RecordMismatchError
@@ -351,6 +351,11 @@ class _ValuePart(Part):
     def record(self) -> Record | FlatRecord:
         if isinstance(self.value, TensorOptimizer):
             _warn_of_unbound(self.name, type(self.value).__name__)
+        if isinstance(self.value, LBFGS):
+            raise TypeError(
+                f"{self.name}: found an LBFGS that is not bound to a module, and has "
+                "no state; pass what bind returns: optimizer = LBFGS().bind(net, lr=1)"
+            )
         return record_of(self.value, self.name)
 
     def fill(
@@ -362,6 +367,10 @@ class _ValuePart(Part):
             tensors.note(self.name, self.value, content)
             tensors.fill(transaction)
             return
+        if isinstance(content, TensorOptimizer):
+            kind = type(content).__name__
+            problem = f"{self.name}: found the hyperparameters of {kind}, and no state"
+            raise RecordMismatchError(file, [problem], _NOT_BOUND)
         if not isinstance(self.value, _FILLABLE):
             raise TypeError(
                 f"{self.name}: {with_article(type(self.value).__name__)} cannot be "
@@ -386,6 +395,12 @@ class _ValuePart(Part):
 
 _FILLABLE = (dict, list, deque, set)
 """The types of plain data whose content can be replaced in place."""
+
+
+_NOT_BOUND = (
+    "The optimizer was not bound to a module when it was saved. Restore the other "
+    "parts without it, so that it starts from scratch, and save what bind returns."
+)
 
 
 def _warn_of_unbound(name: str, kind: str) -> None:

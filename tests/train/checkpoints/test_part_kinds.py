@@ -199,6 +199,16 @@ def test_an_optimizer_that_is_not_bound_is_saved_with_a_warning_that_it_has_no_s
         checkpoints.save(1, optim=optimizer)
 
     assert checkpoints[1]["optim"] == optimizer
+    bound = optimizer.bind(net(), lr=0.1)
+    with pytest.raises(RecordMismatchError, match=r"(?s)no state.*was not bound"):
+        checkpoints.restore(optim=bound)
+
+
+def test_lbfgs_that_is_not_bound_is_refused_with_the_call_that_binds(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(TypeError, match=r"optim: .*LBFGS\(\)\.bind\("):
+        Checkpoints(tmp_path).save(1, optim=LBFGS())
 
 
 @dataclasses.dataclass
